@@ -1,0 +1,136 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// FormatVersion is the version of the file that this release writes.
+const FormatVersion = 1
+
+// ErrNewerFormat is returned for a file that a later release has written.
+var ErrNewerFormat = errors.New("the file has a newer format: start the release that wrote it, or a later one")
+
+// ErrLocked is returned for a file that another process has open.
+var ErrLocked = errors.New("another process has the file open")
+
+// ErrCorrupt is returned where a value does not match its CRC.
+var ErrCorrupt = errors.New("a stored value does not match its checksum")
+
+var (
+	dataBucket = []byte("data")
+	metaBucket = []byte("meta")
+	formatKey  = []byte("format")
+	pointKey   = []byte("point")
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+const crcLen = 4
+
+// openFile opens or makes the bbolt file at path, and reads its point.
+func openFile(path string, initialMmapSize int) (*bbolt.DB, Point, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         time.Second,
+		FreelistType:    bbolt.FreelistMapType,
+		NoFreelistSync:  true,
+		InitialMmapSize: initialMmapSize,
+	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		err = ErrLocked
+	}
+	if err != nil {
+		return nil, Point{}, fmt.Errorf("open %s: %w", path, err)
+	}
+	var p Point
+	if err = db.Update(prepare); err == nil {
+		err = db.View(func(tx *bbolt.Tx) (err error) { p, err = readPoint(tx); return err })
+	}
+	if err != nil {
+		return nil, Point{}, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	return db, p, nil
+}
+
+// prepare makes the buckets of a new file and refuses a newer one.
+func prepare(tx *bbolt.Tx) error {
+	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.CreateBucketIfNotExists(dataBucket); err != nil {
+		return err
+	}
+	switch format := meta.Get(formatKey); {
+	case format == nil:
+		return meta.Put(formatKey, binary.BigEndian.AppendUint16(nil, FormatVersion))
+	case len(format) != 2:
+		return fmt.Errorf("format: %w", ErrCorrupt)
+	case binary.BigEndian.Uint16(format) > FormatVersion:
+		return fmt.Errorf("format %d: %w", binary.BigEndian.Uint16(format), ErrNewerFormat)
+	}
+	return nil
+}
+
+// seal returns the stored form of a value: its CRC-32C and itself.
+func seal(key, value []byte) []byte {
+	out := make([]byte, crcLen, crcLen+len(value))
+	binary.BigEndian.PutUint32(out, checksum(key, value))
+	return append(out, value...)
+}
+
+// unseal checks a stored value and returns the part of it that is the value.
+func unseal(key, stored []byte) ([]byte, error) {
+	if len(stored) < crcLen || binary.BigEndian.Uint32(stored) != checksum(key, stored[crcLen:]) {
+		return nil, fmt.Errorf("key %x: %w", key, ErrCorrupt)
+	}
+	return stored[crcLen:], nil
+}
+
+func checksum(key, value []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
+}
+
+// The point is stored sealed: index, term, configuration index, configuration.
+func writePoint(tx *bbolt.Tx, p Point) error {
+	b := binary.BigEndian.AppendUint64(nil, p.Index)
+	b = binary.BigEndian.AppendUint64(b, p.Term)
+	b = binary.BigEndian.AppendUint64(b, p.ConfigurationIndex)
+	return tx.Bucket(metaBucket).Put(pointKey, seal(pointKey, append(b, p.Configuration...)))
+}
+
+func readPoint(tx *bbolt.Tx) (Point, error) {
+	stored := tx.Bucket(metaBucket).Get(pointKey)
+	if stored == nil {
+		return Point{}, nil
+	}
+	b, err := unseal(pointKey, stored)
+	if err != nil || len(b) < 24 {
+		return Point{}, fmt.Errorf("durable point: %w", ErrCorrupt)
+	}
+	p := Point{
+		Index:              binary.BigEndian.Uint64(b),
+		Term:               binary.BigEndian.Uint64(b[8:]),
+		ConfigurationIndex: binary.BigEndian.Uint64(b[16:]),
+	}
+	if len(b) > 24 {
+		p.Configuration = append([]byte(nil), b[24:]...)
+	}
+	return p, nil
+}
+
+// syncDir makes a rename in the directory of path durable.
+func syncDir(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

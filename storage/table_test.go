@@ -1,0 +1,564 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"pgregory.net/rapid"
+)
+
+// TestMain keeps the model test short: each of its checks waits for the disk
+// some hundred times. -rapid.checks asks for more.
+func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", "30"); err != nil {
+		panic(err)
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// quiet options flush when they are told to, and take little address space.
+func quiet() Options {
+	return Options{FlushInterval: time.Hour, InitialMmapSize: 1 << 20}
+}
+
+// newTestTable opens a table whose clean-up closes it and checks the file.
+func newTestTable(t testing.TB, o Options) *Table {
+	t.Helper()
+	table, err := Open(filepath.Join(t.TempDir(), "state.db"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := table.Close(); err != nil {
+			t.Error(err)
+		}
+		checkFile(t, table.path)
+	})
+	return table
+}
+
+func checkFile(t testing.TB, path string) {
+	t.Helper()
+	db, _, err := openFile(path, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_ = db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			t.Error(err)
+		}
+		return tx.Bucket(dataBucket).ForEach(func(k, v []byte) error {
+			if _, err := unseal(k, v); err != nil {
+				t.Error(err)
+			}
+			return nil
+		})
+	})
+}
+
+func put(table *Table, pairs map[string]string) {
+	var b Batch
+	for k, v := range pairs {
+		b.Put([]byte(k), []byte(v))
+	}
+	table.Write(&b)
+}
+
+func contents(t interface{ Fatal(...any) }, table *Table) map[string]string {
+	got := map[string]string{}
+	var last []byte
+	if err := table.Scan(nil, nil, func(k, v []byte) bool {
+		if last != nil && bytes.Compare(last, k) >= 0 {
+			t.Fatal("the scan is not in order")
+		}
+		last = bytes.Clone(k)
+		got[string(k)] = string(v)
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// errCrash unwinds a step at which the process dies.
+var errCrash = errors.New("crash")
+
+// tableModel is what a table must do, over a map.
+type tableModel struct {
+	dir     string
+	lives   int
+	table   *Table
+	state   map[string]string            // what readers see
+	history map[uint64]map[string]string // state at the end of each entry
+	index   uint64
+}
+
+func (m *tableModel) open(t *rapid.T) {
+	table, err := Open(m.path(), quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.table = table
+}
+
+func (m *tableModel) path() string { return filepath.Join(m.dir, fmt.Sprintf("state-%d.db", m.lives)) }
+
+// crash continues on a copy of the files as they are: what a kill leaves.
+func (m *tableModel) crash(t *rapid.T) {
+	old := m.path()
+	m.lives++
+	for _, suffix := range []string{"", importSuffix} {
+		data, err := os.ReadFile(old + suffix)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(m.path()+suffix, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// resume opens what a crash left and holds it against the durable point.
+func (m *tableModel) resume(t *rapid.T) {
+	m.open(t)
+	m.index = m.table.Durable().Index
+	want, ok := m.history[m.index]
+	if !ok {
+		t.Fatalf("the durable point is %d, at which no entry ended", m.index)
+	}
+	m.state = maps.Clone(want)
+	m.check(t)
+}
+
+func (m *tableModel) check(t *rapid.T) {
+	if got := contents(t, m.table); !maps.Equal(got, m.state) {
+		t.Fatalf("the table holds %v, want %v", got, m.state)
+	}
+	for _, k := range []string{"a", "bb", "ccc"} {
+		v, ok, err := m.table.Get([]byte(k))
+		want, there := m.state[k]
+		if err != nil || ok != there || string(v) != want {
+			t.Fatalf("Get(%s) = %s, %v, %v; want %s, %v", k, v, ok, err, want, there)
+		}
+	}
+}
+
+func TestTheTableIsAMapThatSurvivesACrashBetweenAnyTwoSteps(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &tableModel{dir: t.TempDir(), state: map[string]string{}, history: map[uint64]map[string]string{0: {}}}
+		m.open(rt)
+		defer func() { _ = m.table.Close() }()
+		keys := rapid.SampledFrom([]string{"a", "bb", "ccc", "d", "e", "f"})
+		steps := []string{"", "frozen", "written", "committed"}
+		rt.Repeat(map[string]func(*rapid.T){
+			"entry": func(rt *rapid.T) { m.entry(rt, keys) },
+			"flush": func(rt *rapid.T) { m.flush(rt, rapid.SampledFrom(steps).Draw(rt, "crash at")) },
+			"import": func(rt *rapid.T) {
+				m.replace(rt, rapid.SampledFrom([]string{"", "filling", "import written", "import renamed"}).Draw(rt, "crash at"))
+			},
+			"kill":   func(rt *rapid.T) { old := m.table; m.crash(rt); _ = old.Close(); m.resume(rt) },
+			"reopen": m.reopen,
+			"":       m.check,
+		})
+	})
+}
+
+func (m *tableModel) entry(rt *rapid.T, keys *rapid.Generator[string]) {
+	for range rapid.IntRange(0, 3).Draw(rt, "commands") {
+		var b Batch
+		for range rapid.IntRange(0, 4).Draw(rt, "writes") {
+			k := keys.Draw(rt, "key")
+			if rapid.Bool().Draw(rt, "delete") {
+				b.Delete([]byte(k))
+				delete(m.state, k)
+			} else {
+				v := rapid.StringN(0, 5, 10).Draw(rt, "value")
+				b.Put([]byte(k), []byte(v))
+				m.state[k] = v
+			}
+		}
+		m.table.Write(&b)
+	}
+	m.index++
+	m.table.Advance(m.index, 1)
+	m.history[m.index] = maps.Clone(m.state)
+}
+
+func (m *tableModel) flush(rt *rapid.T, at string) {
+	old := m.table
+	old.o.step = func(name string) {
+		if name == at {
+			panic(errCrash)
+		}
+	}
+	if m.crashes(rt, func() error { return old.flush() }) {
+		m.resume(rt)
+		return
+	}
+	old.o.step = func(string) {}
+	if got := old.Durable().Index; got != m.index {
+		rt.Fatalf("durable %d after a flush at %d", got, m.index)
+	}
+}
+
+func (m *tableModel) replace(rt *rapid.T, at string) {
+	next := map[string]string{"a": fmt.Sprint(m.index), "z": "new"}
+	old := m.table
+	old.o.step = func(name string) {
+		if name == at {
+			panic(errCrash)
+		}
+	}
+	index := m.index + 10
+	crashed := m.crashes(rt, func() error {
+		return old.Import(Point{Index: index, Term: 2}, func(put func(k, v []byte) error) error {
+			for _, k := range slices.Sorted(maps.Keys(next)) {
+				if err := put([]byte(k), []byte(next[k])); err != nil {
+					return err
+				}
+				old.o.step("filling")
+			}
+			return nil
+		})
+	})
+	m.history[index] = maps.Clone(next)
+	if crashed {
+		m.resume(rt)
+		return
+	}
+	old.o.step = func(string) {}
+	m.index, m.state = index, next
+}
+
+// crashes runs work; where a step panics with errCrash it takes the files as
+// they are, before anything is rolled back or closed.
+func (m *tableModel) crashes(rt *rapid.T, work func() error) (crashed bool) {
+	old := m.table
+	step := old.o.step
+	old.o.step = func(name string) {
+		defer func() {
+			if r := recover(); r != nil {
+				m.crash(rt)
+				crashed = true
+			}
+		}()
+		if !crashed {
+			step(name)
+		}
+	}
+	if err := work(); err != nil {
+		rt.Fatal(err)
+	}
+	if crashed {
+		old.o.step = func(string) {}
+		_ = old.Close()
+	}
+	return crashed
+}
+
+func (m *tableModel) reopen(rt *rapid.T) {
+	if err := m.table.Close(); err != nil {
+		rt.Fatal(err)
+	}
+	m.open(rt)
+	if got := m.table.Durable().Index; got != m.index {
+		rt.Fatalf("durable %d after a clean close at %d", got, m.index)
+	}
+}
+
+func TestReadersSeeTheYoungestOfThreeLevels(t *testing.T) {
+	o := quiet()
+	held := make(chan struct{})
+	frozen := make(chan struct{})
+	calls := 0
+	o.step = func(name string) {
+		if name == "frozen" {
+			if calls++; calls == 2 {
+				close(frozen)
+				<-held
+			}
+		}
+	}
+	table := newTestTable(t, o)
+	put(table, map[string]string{"a": "disk", "b": "disk", "c": "disk", "d": "disk"})
+	table.Advance(1, 1)
+	if err := table.Flush(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	var b Batch
+	b.Put([]byte("b"), []byte("frozen"))
+	b.Delete([]byte("c"))
+	table.Write(&b)
+	table.Advance(2, 1)
+	flushed := make(chan error)
+	go func() { flushed <- table.Flush(context.Background(), 2, 1) }()
+	<-frozen
+	var top Batch
+	top.Put([]byte("c"), []byte("memory"))
+	top.Delete([]byte("d"))
+	table.Write(&top)
+	table.Advance(3, 1)
+	want := map[string]string{"a": "disk", "b": "frozen", "c": "memory"}
+	if got := contents(t, table); !maps.Equal(got, want) {
+		t.Errorf("three levels read as %v", got)
+	}
+	if got := table.Durable().Index; got != 1 {
+		t.Errorf("durable %d while the flush is held", got)
+	}
+	close(held)
+	if err := <-flushed; err != nil {
+		t.Fatal(err)
+	}
+	if got := contents(t, table); !maps.Equal(got, want) {
+		t.Errorf("after the flush: %v", got)
+	}
+}
+
+func TestAFullMemtableBehindAFlushHoldsTheWriter(t *testing.T) {
+	o := quiet()
+	o.FlushBytes = 1000
+	held, frozen := make(chan struct{}), make(chan struct{}, 8)
+	o.step = func(name string) {
+		if name == "frozen" {
+			frozen <- struct{}{}
+			<-held
+		}
+	}
+	table := newTestTable(t, o)
+	big := map[string]string{"k": string(make([]byte, 2000))}
+	put(table, big)
+	table.Advance(1, 1)
+	<-frozen
+	put(table, map[string]string{"l": string(make([]byte, 2000))}) // fills the second
+	table.Advance(2, 1)
+	wrote := make(chan struct{})
+	go func() { put(table, map[string]string{"m": "x"}); close(wrote) }()
+	select {
+	case <-wrote:
+		t.Error("the writer was not held")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(held)
+	<-wrote
+	table.Advance(3, 1)
+}
+
+func TestAFlippedByteIsNoticed(t *testing.T) {
+	table := newTestTable(t, quiet())
+	table.o.step = func(string) {}
+	put(table, map[string]string{"key": "value-to-be-broken"})
+	table.Advance(1, 1)
+	if err := table.Flush(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(table.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(data, []byte("value-to-be-broken"))
+	data[at] ^= 1
+	path := filepath.Join(t.TempDir(), "broken.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken, err := Open(path, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	if _, _, err := broken.Get([]byte("key")); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Get: %v", err)
+	}
+	if err := broken.Scan(nil, nil, func(k, v []byte) bool { return true }); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Scan: %v", err)
+	}
+	if err := broken.Scrub(t.Context(), 10, func() {}, nil); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Scrub: %v", err)
+	}
+	e, err := broken.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Each(func(k, v []byte) error { return nil }); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("Export: %v", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOpenRefusesANewerFormatAndALockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	db, _, err := openFile(path, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, quiet()); !errors.Is(err, ErrLocked) {
+		t.Errorf("a locked file: %v", err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(metaBucket).Put(formatKey, binary.BigEndian.AppendUint16(nil, FormatVersion+1))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, quiet()); !errors.Is(err, ErrNewerFormat) {
+		t.Errorf("a newer format: %v", err)
+	}
+}
+
+func TestThePointCarriesTheConfigurationAndTheGreaterIndex(t *testing.T) {
+	table := newTestTable(t, quiet())
+	put(table, map[string]string{"a": "1"})
+	table.Advance(3, 1)
+	table.Configure([]byte("servers"), 4)
+	if err := table.Flush(t.Context(), 7, 2); err != nil {
+		t.Fatal(err)
+	}
+	if p := table.Durable(); p.Index != 7 || p.Term != 2 || string(p.Configuration) != "servers" || p.ConfigurationIndex != 4 {
+		t.Errorf("%+v", p)
+	}
+	e, err := table.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if e.Point.Index != 7 || string(e.Point.Configuration) != "servers" {
+		t.Errorf("the export is of %+v", e.Point)
+	}
+}
+
+func TestAFailedFlushIsToldOnceAndHoldsNobody(t *testing.T) {
+	o := quiet()
+	told := make(chan error, 2)
+	o.OnError = func(err error) { told <- err }
+	table, err := Open(filepath.Join(t.TempDir(), "state.db"), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := table.db.Close(); err != nil { // stands for a disk that is gone
+		t.Fatal(err)
+	}
+	put(table, map[string]string{"a": "1"})
+	table.Advance(1, 1)
+	if err := table.Flush(t.Context(), 1, 1); err == nil {
+		t.Error("the flush passed")
+	}
+	if err := <-told; err == nil {
+		t.Error("no error was told")
+	}
+	if err := table.Close(); err == nil {
+		t.Error("Close passed over the failed flush")
+	}
+	if len(told) != 0 {
+		t.Error("it was told twice")
+	}
+}
+
+func TestReadersAndTheWriterDoNotDisturbEachOther(t *testing.T) {
+	o := quiet()
+	o.FlushBytes = 20_000
+	table := newTestTable(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	readers := make(chan error, 2)
+	for range cap(readers) {
+		go func() {
+			var seen uint64
+			for ctx.Err() == nil {
+				v, ok, err := table.Get([]byte("counter"))
+				if err != nil {
+					readers <- err
+					return
+				}
+				if !ok {
+					continue
+				}
+				n := binary.BigEndian.Uint64(v)
+				if n < seen {
+					readers <- fmt.Errorf("read %d after %d", n, seen)
+					return
+				}
+				seen = n
+			}
+			readers <- nil
+		}()
+	}
+	for i := uint64(1); i <= 2000; i++ {
+		var b Batch
+		b.Put([]byte("counter"), binary.BigEndian.AppendUint64(nil, i))
+		b.Put(binary.BigEndian.AppendUint64([]byte("k"), i), make([]byte, 100))
+		table.Write(&b)
+		table.Advance(i, 1)
+	}
+	cancel()
+	for range cap(readers) {
+		if err := <-readers; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAFileOfVersion1OpensForEver(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "v1.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "state.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table, err := Open(path, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if got := contents(t, table); !maps.Equal(got, map[string]string{"a": "1", "b": ""}) {
+		t.Errorf("%v", got)
+	}
+	if p := table.Durable(); p.Index != 42 || p.Term != 7 || string(p.Configuration) != "c" || p.ConfigurationIndex != 41 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	table := newTestTable(b, Options{FlushInterval: time.Hour, FlushBytes: 1 << 30})
+	const n = 100_000
+	key := func(i int) []byte { return fmt.Appendf(nil, "s%08d", i) }
+	for i := range n {
+		var batch Batch
+		batch.Put(key(i), make([]byte, 500))
+		table.Write(&batch)
+	}
+	table.Advance(1, 1)
+	b.Run("memory", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			_, _, _ = table.Get(key(i * 7919 % n))
+		}
+	})
+	if err := table.Flush(b.Context(), 1, 1); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("disk", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			_, _, _ = table.Get(key(i * 7919 % n))
+		}
+	})
+}
