@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// followers is what the leader has heard from other nodes in this term, by their
+// questions.
+type followers struct {
+	mu    sync.Mutex
+	known map[string]follower
+}
+
+type follower struct {
+	applied   uint64
+	wantsVote bool
+	heard     time.Time
+	// steady is since when it has kept up without a break.
+	steady time.Time
+	// compared says that its state hash was comparable once, and equal says what
+	// the last comparison found.
+	compared, equal bool
+}
+
+// maxLag is how many entries behind the leader a node may be and still count as
+// having kept up.
+const maxLag = 1000
+
+func (f *followers) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known = make(map[string]follower)
+}
+
+func (f *followers) get(id string) (follower, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one, ok := f.known[id]
+	return one, ok
+}
+
+// heard takes one question in and returns what is known now.
+func (f *followers) hear(id string, q askBody, leaderApplied uint64, hashes *hashes, silence time.Duration) follower {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known == nil {
+		f.known = make(map[string]follower)
+	}
+	one, known := f.known[id]
+	now := time.Now()
+	if !known || q.applied+maxLag < leaderApplied || now.Sub(one.heard) > silence {
+		one.steady = now
+	}
+	one.applied, one.wantsVote, one.heard = q.applied, q.wantsVote, now
+	if ours, ok := hashes.at(q.hashIndex); ok {
+		one.compared, one.equal = true, ours == q.hash
+	}
+	f.known[id] = one
+	return one
+}
+
+// split counts, among the voters, who is known to agree with this leader's state
+// and who is known to differ. The leader agrees with itself.
+func (f *followers) split(voters []string, self string) (agree, differ int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range voters {
+		one := f.known[id]
+		switch {
+		case id == self || one.compared && one.equal:
+			agree++
+		case one.compared:
+			differ++
+		}
+	}
+	return agree, differ
+}
+
+// serveAsk is the leader's end of a question: a proof, and what the leader
+// thinks of the one who asked.
+func (n *Node) serveAsk(ctx context.Context, from string, q askBody) (askAnswer, error) {
+	if !n.Leading() {
+		return askAnswer{}, errNotExecuted
+	}
+	one := n.followers.hear(from, q, n.mark.applied(), &n.hashes, n.cfg.scaled(time.Second))
+	a := askAnswer{verdict: n.judge(from, one)}
+	p, err := n.rounds.join(ctx)
+	if err != nil {
+		return askAnswer{}, fmt.Errorf("%w: %w", errNotExecuted, err)
+	}
+	a.proof = p
+	return a, nil
+}
+
+// judge compares by majority: a follower that differs from a leader with whom a
+// majority agrees is wrong, and so is a leader from whom a majority differs.
+func (n *Node) judge(from string, one follower) (verdict byte) {
+	servers := n.configuration().Servers
+	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == from }) {
+		verdict |= verdictRemoved
+	}
+	if !one.compared || one.equal {
+		return verdict
+	}
+	voters := n.voters()
+	agree, differ := n.followers.split(voters, n.cfg.NodeID)
+	majority := len(voters)/2 + 1
+	n.log.Error("state hash of a node differs", "node", from, "agree", agree, "differ", differ)
+	switch {
+	case agree >= majority:
+		verdict |= verdictDiverged
+	case differ >= majority:
+		n.stop(fmt.Errorf("%w: %d of %d voters hold another state than this leader", ErrDiverged, differ, len(voters)))
+	}
+	return verdict
+}
+
+// obey turns the leader's verdict into the reason for which this node must end.
+func (n *Node) obey(leader string, a askAnswer) error {
+	switch ours := n.machine.Cluster(); {
+	case ours != 0 && a.cluster != 0 && ours != a.cluster:
+		return fmt.Errorf("%w: it is of cluster %016x, leader %s of %016x", ErrOtherCluster, ours, leader, a.cluster)
+	case a.verdict&verdictRemoved != 0:
+		return fmt.Errorf("%w: leader %s, term %d", ErrRemoved, leader, a.term)
+	case a.verdict&verdictDiverged != 0:
+		return fmt.Errorf("%w: leader %s compared the state hashes; remove the data directory and let this node join again",
+			ErrDiverged, leader)
+	}
+	return nil
+}
+
+// drop forgets a node: the next one of that id has to prove itself anew.
+func (f *followers) drop(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.known, id)
+}

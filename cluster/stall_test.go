@@ -1,0 +1,208 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// hangingLog is a log whose appends can be made to hang, as a disk does.
+type hangingLog struct {
+	raft.LogStore
+	mu   sync.Mutex
+	hold chan struct{}
+}
+
+func (h *hangingLog) StoreLogs(logs []*raft.Log) error {
+	h.mu.Lock()
+	hold := h.hold
+	h.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	return h.LogStore.StoreLogs(logs)
+}
+
+func (h *hangingLog) StoreLog(l *raft.Log) error { return h.StoreLogs([]*raft.Log{l}) }
+
+// A leader whose main loop hangs never looks at its lease: it stays the leader
+// in its own eyes while the others have another one. Only the rounds save it.
+func TestALeaderThatCannotStepDownServesNothingStale(t *testing.T) {
+	logs := make(map[string]*hangingLog)
+	configure := func(c *Config) {
+		logs[c.NodeID] = &hangingLog{LogStore: c.Logs}
+		c.Logs, c.DiskTimeout = logs[c.NodeID], time.Hour
+	}
+	simulate(t, 3, configure, func(s *sim) {
+		old := s.leader()
+		s.mustSet(old, "k", "old")
+		hold := make(chan struct{})
+		logs[old.id].mu.Lock()
+		logs[old.id].hold = hold
+		logs[old.id].mu.Unlock()
+		s.isolate(old.id)
+		hung := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_, _, err := old.node.Propose(ctx, []byte("hung set other x"))
+			hung <- err
+		}()
+		s.mustSet(s.leader(old.id), "k", "new")
+		if !old.node.Leading() {
+			t.Fatal("the old leader stepped down: this tests nothing")
+		}
+		if got, err := s.read(old, "k", 0, true, time.Second); err == nil {
+			t.Errorf("a strong read gave %q", got)
+		}
+		time.Sleep(5 * time.Second)
+		if got, err := s.read(old, "k", 0, false, time.Second); err == nil {
+			t.Errorf("a local read after max staleness gave %q", got)
+		}
+		if err := <-hung; !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("the write that hung ended with %v", err)
+		}
+		close(hold)
+		s.net.heal()
+		s.mustRead(old, "k", "new", 0, true)
+		s.converge()
+	})
+}
+
+// What Raft has handed to the machine is not applied yet.
+func TestAReadWaitsForTheMachineAndNotForRaft(t *testing.T) {
+	simulate(t, 3, nil, func(s *sim) {
+		leader := s.leader()
+		slow := s.others(leader.id)[0]
+		s.mustSet(leader, "k", "old")
+		hold := make(chan struct{})
+		slow.machine.mu.Lock()
+		slow.machine.hold = hold
+		slow.machine.mu.Unlock()
+		index := s.mustSet(leader, "k", "new")
+		s.eventually(time.Second, "Raft has handed the entry over", func() bool {
+			return slow.node.raft.Load().AppliedIndex() >= index
+		})
+		for _, strong := range []bool{true, false} {
+			if got, err := s.read(slow, "k", index, strong, 500*time.Millisecond); err == nil {
+				t.Errorf("strong=%v: served %q", strong, got)
+			}
+		}
+		if got, err := s.read(slow, "k", 0, true, 500*time.Millisecond); err == nil {
+			t.Errorf("strong without an index: served %q", got)
+		}
+		close(hold)
+		s.mustRead(slow, "k", "new", index, false)
+	})
+}
+
+func TestABarrierNeverJoinsTheRoundUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRounds()
+		if _, err := r.join(t.Context()); !errors.Is(err, errNotExecuted) {
+			t.Error(err)
+		}
+		r.begin(3)
+		answers := make(chan uint64, 3)
+		join := func() {
+			go func() {
+				p, err := r.join(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				answers <- p.index
+			}()
+			synctest.Wait()
+		}
+		join()
+		underWay := r.take()
+		join()
+		join()
+		underWay.proof.index = 1
+		close(underWay.done)
+		if got := <-answers; got != 1 {
+			t.Errorf("%d", got)
+		}
+		next := r.take()
+		next.proof.index = 2
+		close(next.done)
+		if a, b := <-answers, <-answers; a != 2 || b != 2 {
+			t.Errorf("%d, %d", a, b)
+		}
+		if r.take() != nil {
+			t.Error("two waiters did not share one round")
+		}
+		r.end()
+	})
+}
+
+func TestConfirmationsShareQuestionsAndAreBounded(t *testing.T) {
+	simulate(t, 3, nil, func(s *sim) {
+		leader := s.leader()
+		cut := s.others(leader.id)[0]
+		s.isolate(cut.id)
+		var all sync.WaitGroup
+		for range maxFreshnessWaiters {
+			all.Go(func() { _, _ = s.read(cut, "k", 0, true, 10*time.Second) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		if _, err := s.read(cut, "k", 0, true, 10*time.Second); !errors.Is(err, ErrOverloaded) || time.Since(began) > time.Millisecond {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		rounds := countRounds(leader.node)
+		s.net.heal()
+		all.Wait()
+		if asked := countRounds(leader.node) - rounds; asked > 200 {
+			t.Errorf("%d waiters took %v rounds", maxFreshnessWaiters, asked)
+		}
+	})
+}
+
+func TestANodeIsNotFreshAtStart(t *testing.T) {
+	bubble(t, 3, nil, func(s *sim) {
+		n := s.start("n1")
+		if n.Ready() == nil || n.Now() != 0 {
+			t.Error("a node that knows nobody is ready")
+		}
+		for i, limit := range []time.Duration{50 * time.Millisecond, time.Second} {
+			if _, err := s.read(s.nodes["n1"], "k", 0, i == 0, limit); err == nil {
+				t.Error("it serves")
+			}
+		}
+		if _, err := s.set(s.nodes["n1"], "k", "v", 100*time.Millisecond); !errors.Is(err, ErrNoLeader) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestErrorsCarryTheirReason(t *testing.T) {
+	for err, reason := range map[error]string{
+		ErrNoLeader.because(context.Canceled):                  "no_leader",
+		ErrStale.because(ErrRemoved):                           "stale_node",
+		fmt.Errorf("wrapped: %w", ErrDraining):                 "draining",
+		fmt.Errorf("wrapped: %w", ErrOverloaded):               "overloaded",
+		proposeError(errSent{context.DeadlineExceeded}, false): "outcome_unknown",
+		proposeError(context.DeadlineExceeded, true):           "outcome_unknown",
+		proposeError(context.DeadlineExceeded, false):          "no_leader",
+		proposeError(ErrDraining, true):                        "outcome_unknown",
+		proposeError(ErrDraining, false):                       "draining",
+	} {
+		coded, ok := errors.AsType[interface {
+			error
+			Unavailable() string
+		}](err)
+		if !ok || coded.Unavailable() != reason {
+			t.Errorf("%v carries no %s", err, reason)
+		}
+	}
+	if !errors.Is(ErrStale.because(ErrRemoved), ErrRemoved) {
+		t.Error("the cause is lost")
+	}
+}

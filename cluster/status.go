@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// report is what a node says about itself over the peer RPC. Fields are only
+// ever added.
+type report struct {
+	ID          string `json:"id"`
+	HTTPAddr    string `json:"http_addr"`
+	ClusterAddr string `json:"cluster_addr"`
+	Version     string `json:"version"`
+	Role        string `json:"role"`
+	Zone        string `json:"zone"`
+	KeysDigest  string `json:"keys_digest"`
+
+	State   string `json:"state"`
+	Leader  string `json:"leader"`
+	Term    uint64 `json:"term"`
+	Cluster uint64 `json:"cluster"`
+	// Formed: this node is in a cluster that has had a leader.
+	Formed bool `json:"formed"`
+	// Virgin: its log holds nothing, or nothing but a first configuration.
+	Virgin bool `json:"virgin"`
+
+	Applied    uint64 `json:"applied"`
+	LastIndex  uint64 `json:"last_index"`
+	HashIndex  uint64 `json:"hash_index"`
+	Hash       uint64 `json:"hash"`
+	FreshAgeMS int64  `json:"fresh_age_ms"` // -1: never
+	Ready      bool   `json:"ready"`
+}
+
+func (n *Node) report() report {
+	r := report{
+		ID: n.cfg.NodeID, HTTPAddr: n.cfg.HTTPAddr, ClusterAddr: n.cfg.AdvertiseAddr, Version: n.cfg.Version,
+		Role: n.cfg.Role, Zone: n.cfg.Zone, KeysDigest: n.cfg.KeysDigest,
+		State:      "joining",
+		Cluster:    n.machine.Cluster(),
+		Virgin:     n.pristine(),
+		Applied:    n.mark.applied(),
+		FreshAgeMS: -1,
+		Ready:      n.Ready() == nil,
+	}
+	r.HashIndex, r.Hash = n.machine.Hash()
+	if n.fresh.answer.Load() != nil {
+		r.FreshAgeMS = n.FreshAge().Milliseconds()
+	}
+	if inner := n.raft.Load(); inner != nil {
+		r.State = strings.ToLower(inner.State().String())
+		r.Leader, _ = n.Leader()
+		r.Term = inner.CurrentTerm()
+		r.LastIndex = inner.LastIndex()
+		r.Formed = !r.Virgin
+	}
+	return r
+}
+
+// Member is one node of the cluster as it describes itself, or as the leader's
+// configuration knows it when it does not answer (State "down").
+type Member struct {
+	ID, HTTPAddr, ClusterAddr, Version, Role, Zone, KeysDigest string
+
+	Voter bool
+	// State is leader, follower, candidate, joining or down.
+	State string
+	// LastContact is the age of its last proof of freshness; -1 if there is none.
+	LastContact  time.Duration
+	AppliedIndex uint64
+	// Lag is how many entries it is behind the furthest member.
+	Lag uint64
+	// StateHash is of the entry HashIndex: compare only at equal indexes.
+	HashIndex, StateHash uint64
+	// Healthy: it answers, keeps up and is fresh.
+	Healthy bool
+}
+
+// Status is the cluster as one node sees it now.
+type Status struct {
+	// Cluster is the numeric id of the log, 0 before there is one.
+	Cluster uint64
+	Leader  string
+	Term    uint64
+	// Healthy: there is a leader and every member is healthy.
+	Healthy bool
+	// FailureTolerance is how many more healthy voters may be lost.
+	FailureTolerance int
+	Members          []Member
+}
+
+// Status asks every member that the configuration or gossip knows; those that do
+// not answer within a second are down.
+func (n *Node) Status(ctx context.Context) (Status, error) {
+	if n.ctx.Err() != nil {
+		return Status{}, n.closedError()
+	}
+	configured := make(map[string]raft.Server)
+	ids := n.members()
+	for _, s := range n.configuration().Servers {
+		configured[string(s.ID)] = s
+		ids = append(ids, string(s.ID))
+	}
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	reports, failed := n.reports(ctx, ids)
+
+	own := n.report()
+	s := Status{Cluster: own.Cluster, Leader: own.Leader, Term: own.Term}
+	var furthest uint64
+	for _, r := range reports {
+		furthest = max(furthest, r.Applied)
+	}
+	for _, r := range reports {
+		s.Members = append(s.Members, n.member(r, configured[r.ID], furthest))
+	}
+	for _, id := range failed {
+		addr, _ := n.peers.Address(id)
+		s.Members = append(s.Members, Member{
+			ID: id, ClusterAddr: addr, State: "down", LastContact: -1,
+			Voter: configured[id].Suffrage == raft.Voter && configured[id].ID != "",
+		})
+	}
+	slices.SortFunc(s.Members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
+	s.judge()
+	return s, nil
+}
+
+func (n *Node) member(r report, server raft.Server, furthest uint64) Member {
+	m := Member{
+		ID: r.ID, HTTPAddr: r.HTTPAddr, ClusterAddr: r.ClusterAddr, Version: r.Version, Role: r.Role, Zone: r.Zone,
+		KeysDigest: r.KeysDigest, State: r.State, AppliedIndex: r.Applied, Lag: furthest - r.Applied,
+		HashIndex: r.HashIndex, StateHash: r.Hash,
+		Voter:       server.ID != "" && server.Suffrage == raft.Voter,
+		LastContact: time.Duration(r.FreshAgeMS) * time.Millisecond,
+	}
+	if r.FreshAgeMS < 0 {
+		m.LastContact = -1
+	}
+	m.Healthy = server.ID != "" && m.LastContact >= 0 && m.LastContact <= n.cfg.MaxStaleness && m.Lag <= maxLag
+	return m
+}
+
+// judge fills in what follows from the members.
+func (s *Status) judge() {
+	voters, well := 0, 0
+	s.Healthy = s.Leader != ""
+	for _, m := range s.Members {
+		if !m.Healthy {
+			s.Healthy = false
+		}
+		if m.Voter {
+			voters++
+			if m.Healthy {
+				well++
+			}
+		}
+	}
+	s.FailureTolerance = max(0, well-(voters/2+1))
+}
+
+// Ready says why this node should not be sent requests, nil if it should: it is
+// in a cluster, was fresh within MaxStaleness, and is not draining. A leaderless
+// moment that is shorter than that is still ready, or every election would
+// empty the load balancer.
+func (n *Node) Ready() error {
+	var faults []error
+	for _, c := range n.Checks() {
+		if c.Err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", c.Name, c.Err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Check is one thing that must be well for a node to serve. Err is nil if it is.
+type Check struct {
+	Name string
+	Err  error
+}
+
+// Checks are what Ready looks at, in a fixed order.
+func (n *Node) Checks() []Check {
+	running := Check{Name: "running"}
+	if n.ctx.Err() != nil {
+		running.Err = n.closedError()
+	}
+	member := Check{Name: "member"}
+	if n.raft.Load() == nil {
+		member.Err = errors.New("not in a cluster yet")
+	}
+	fresh := Check{Name: "fresh"}
+	switch age := n.FreshAge(); {
+	case n.fresh.answer.Load() == nil:
+		fresh.Err = errors.New("never was fresh")
+	case age > n.cfg.MaxStaleness:
+		fresh.Err = fmt.Errorf("last proof of freshness is %s old", age.Round(time.Millisecond))
+	}
+	draining := Check{Name: "draining"}
+	if n.draining.Load() {
+		draining.Err = errors.New("this node is draining")
+	}
+	return []Check{running, member, fresh, draining}
+}
