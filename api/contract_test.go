@@ -1,0 +1,179 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
+)
+
+var update = flag.Bool("update", false, "write api/openapi.json from docs/openapi.yaml")
+
+// apiDocument is docs/openapi.yaml, which kin-openapi checks as OpenAPI 3.1, with its schemas as JSON Schema 2020-12.
+var apiDocument = sync.OnceValue(func() routers.Router {
+	loader := openapi3.NewLoader()
+	document, err := loader.LoadFromFile("../docs/openapi.yaml")
+	if err != nil {
+		panic(err)
+	}
+	if err := document.Validate(context.Background()); err != nil {
+		panic(err)
+	}
+	openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.FileBodyDecoder)
+	return must(gorillamux.NewRouter(document))
+})
+
+// contract is a transport that holds every answer against the document.
+type contract struct {
+	t    *testing.T
+	next http.RoundTripper
+}
+
+func (c *contract) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := c.next.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if fault := checkAnswer(request, response, body); fault != nil {
+		c.t.Errorf("%s %s answered %d against the contract: %v\n%s", request.Method, request.URL.Path, response.StatusCode, fault, body)
+	}
+	return response, nil
+}
+
+func checkAnswer(request *http.Request, response *http.Response, body []byte) error {
+	asked := request.Clone(request.Context())
+	asked.URL = &url.URL{Scheme: "http", Host: "any", Path: strings.TrimSuffix(request.URL.Path, "/") + "/", RawQuery: request.URL.RawQuery}
+	options := &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true}
+	if asked.Method == http.MethodHead {
+		asked.Method = http.MethodGet
+		options.ExcludeResponseBody = true
+	}
+	route, params, err := apiDocument().FindRoute(asked)
+	if err != nil { // no such path or method: the answer must be the problem that any other would be
+		asked.Method, asked.URL.Path = http.MethodGet, "/livez/"
+		if route, params, err = apiDocument().FindRoute(asked); err != nil {
+			return err
+		}
+		if response.StatusCode < 400 {
+			return io.ErrUnexpectedEOF
+		}
+	}
+	return openapi3filter.ValidateResponse(request.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, Route: route, PathParams: params},
+		Status:                 response.StatusCode, Header: response.Header, Options: options,
+		Body: io.NopCloser(bytes.NewReader(body)),
+	})
+}
+
+func TestTheContractNoticesAWrongAnswer(t *testing.T) {
+	request := must(http.NewRequest("GET", "http://any/api/sessions/current", nil))
+	header := http.Header{
+		"Content-Type": {"application/json"}, "Etag": {`"1"`}, "Holdfast-Expires-In": {"5"}, "Holdfast-Node": {"n1"},
+		"Holdfast-Index": {"1122334455667788.1"}, "Holdfast-Request-Id": {strings.Repeat("0", 24)},
+	}
+	n := newMemory()
+	s := &Server{devices: must(newDeviceNames())}
+	x := must(n.create(createFor("u1"), nil)).Session
+	good := append(s.appendSession([]byte(`{"session":`), &x, n.now, true), '}')
+	check := func(header http.Header, body []byte) error {
+		return checkAnswer(request, &http.Response{StatusCode: 200, Header: header}, body)
+	}
+	if err := check(header, good); err != nil {
+		t.Fatalf("a good answer: %v", err)
+	}
+	for name, change := range map[string]func(h http.Header) []byte{
+		"a member is missing": func(http.Header) []byte { return bytes.Replace(good, []byte(`"version":1,`), nil, 1) },
+		"a member is added": func(http.Header) []byte {
+			return bytes.Replace(good, []byte(`"version":1,`), []byte(`"version":1,"x":1,`), 1)
+		},
+		"a member is of another type": func(http.Header) []byte {
+			return bytes.Replace(good, []byte(`"version":1,`), []byte(`"version":"1",`), 1)
+		},
+		"a time has no milliseconds": func(http.Header) []byte { return bytes.Replace(good, []byte(`12:00:00.000Z`), []byte(`12:00:00Z`), 1) },
+		"the ETag is missing":        func(h http.Header) []byte { delete(h, "Etag"); return good },
+		"the ETag is weak":           func(h http.Header) []byte { h.Set("Etag", `W/"1"`); return good },
+		"the index is missing":       func(h http.Header) []byte { delete(h, "Holdfast-Index"); return good },
+	} {
+		changed := header.Clone()
+		body := change(changed)
+		if err := check(changed, body); err == nil {
+			t.Errorf("%s: is not noticed", name)
+		}
+	}
+}
+
+func TestOpenAPIDocumentIsInStep(t *testing.T) {
+	raw := must(os.ReadFile("../docs/openapi.yaml"))
+	var document any
+	if err := yaml.Unmarshal(raw, &document); err != nil {
+		t.Fatal(err)
+	}
+	want := append(must(json.Marshal(document)), '\n')
+	if *update {
+		if err := os.WriteFile("openapi.json", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(want), string(openAPIDocument)); diff != "" {
+		t.Errorf("api/openapi.json is not docs/openapi.yaml: run go test ./api -run OpenAPIDocument -update\n%s", diff[:min(len(diff), 2000)])
+	}
+}
+
+func TestEveryRouteIsInTheContractAndNoOther(t *testing.T) {
+	document := must(openapi3.NewLoader().LoadFromFile("../docs/openapi.yaml"))
+	described := make(map[string]bool)
+	for path, item := range document.Paths.Map() {
+		for method := range item.Operations() {
+			described[method+" "+path] = true
+		}
+	}
+	for _, rt := range routeTable() {
+		path := rt.path
+		for _, param := range []string{"id", "code"} {
+			path = strings.Replace(path, ":"+param, "{"+param+"}", 1)
+		}
+		if !described[rt.method+" "+path] {
+			t.Errorf("%s %s is not in docs/openapi.yaml", rt.method, path)
+		}
+		delete(described, rt.method+" "+path)
+	}
+	for left := range described {
+		t.Errorf("docs/openapi.yaml describes %s, which no route takes", left)
+	}
+}
+
+func TestEveryCodeOfTheContractHasItsFailure(t *testing.T) {
+	text := string(must(os.ReadFile("../docs/openapi.yaml")))
+	for code, look := range failures {
+		if look.title == "" || look.help == "" || http.StatusText(look.status) == "" {
+			t.Errorf("%s: %+v", code, look)
+		}
+		if (look.status == 401) != (look.challenge != "") {
+			t.Errorf("%s: a 401 needs a challenge, and nothing else does", code)
+		}
+		if !strings.Contains(text, "`"+string(code)+"`") {
+			t.Errorf("%s is not in docs/openapi.yaml", code)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/holdfastdb/holdfast/session"
+)
+
+// clusterStatus answers GET /cluster/status.
+func (s *Server) clusterStatus(c *call) error {
+	if err := c.operators(); err != nil {
+		return err
+	}
+	status, err := s.cluster.Status(&c.ctx)
+	if err != nil {
+		return err
+	}
+	if status.Members == nil {
+		status.Members = []Member{}
+	}
+	return c.answerJSON(http.StatusOK, status)
+}
+
+// sweep answers POST /cluster/sweep.
+func (s *Server) sweep(c *call) error {
+	if err := c.operators(); err != nil {
+		return err
+	}
+	outcome, err := s.sessions.Sweep(&c.ctx)
+	if err != nil {
+		return err
+	}
+	c.index = outcome.Index
+	return c.answer(http.StatusOK, append(appendInt([]byte(`{"expired":`), int64(outcome.Count)), "}\n"...))
+}
+
+func (c *call) operators() error {
+	who, err := c.identify()
+	if err != nil {
+		return err
+	}
+	return who.needOperator()
+}
+
+// livez answers as long as the process runs.
+func (s *Server) livez(c *call) error {
+	return c.answer(http.StatusOK, []byte(`{"status":"ok"}`+"\n"))
+}
+
+// readyAnswer is the body of GET /readyz.
+type readyAnswer struct {
+	Status string  `json:"status"`
+	Checks []Check `json:"checks,omitempty"`
+}
+
+// readyz says whether this node may serve. A node that is draining says no before it stops listening; ?draincode=404 is
+// for HAProxy, which takes a 404 as "no new sessions, but alive".
+func (s *Server) readyz(c *call) error {
+	drainCode, err := c.drainCode()
+	if err != nil {
+		return err
+	}
+	_, verbose, err := c.query("verbose")
+	if err != nil {
+		return err
+	}
+	draining := s.draining.Load()
+	checks := append([]Check{{Name: "draining", OK: !draining}}, s.cluster.Ready(&c.ctx)...)
+	code, status, detail := session.CodeStaleNode, http.StatusServiceUnavailable, ""
+	for _, check := range checks {
+		if !check.OK && detail == "" {
+			detail = "This node is not ready: " + check.Name
+			if check.Detail != "" {
+				detail += ": " + check.Detail
+			}
+		}
+	}
+	if detail == "" {
+		answer := readyAnswer{Status: "ok"}
+		if verbose {
+			answer.Checks = checks
+		}
+		return c.answerJSON(http.StatusOK, answer)
+	}
+	if draining {
+		code, status = session.CodeDraining, drainCode
+	}
+	var extra []byte
+	if verbose {
+		extra = appendChecks(nil, checks)
+	}
+	c.problem(code, status, detail, extra)
+	return nil
+}
+
+func (c *call) drainCode() (int, error) {
+	text, there, err := c.query("draincode")
+	if err != nil || !there {
+		return http.StatusServiceUnavailable, err
+	}
+	status, err := strconv.Atoi(text)
+	if err != nil || status < 400 || status > 599 {
+		return 0, session.ErrInvalidRequest.With("the parameter draincode must be a status from 400 to 599")
+	}
+	return status, nil
+}
+
+func appendChecks(dst []byte, checks []Check) []byte {
+	dst = append(dst, `,"checks":[`...)
+	for i, check := range checks {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(append(dst, `{"name":`...), check.Name)
+		dst = strconv.AppendBool(append(dst, `,"ok":`...), check.OK)
+		if check.Detail != "" {
+			dst = appendString(append(dst, `,"detail":`...), check.Detail)
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+// leaderz answers 200 on the leader and 429 elsewhere: that is no failure of the request, hence no problem document.
+func (s *Server) leaderz(c *call) error {
+	if s.cluster.IsLeader() {
+		return c.answer(http.StatusOK, []byte(`{"leader":true}`+"\n"))
+	}
+	return c.answer(http.StatusTooManyRequests, []byte(`{"leader":false}`+"\n"))
+}
+
+// metricsPage answers GET /metrics, unless it lives on the admin address.
+func (s *Server) metricsPage(c *call) error {
+	if s.cfg.MetricsHandler == nil || s.cfg.MetricsOnAdmin {
+		return session.ErrNotFound.With("there is nothing at this address")
+	}
+	s.cfg.MetricsHandler.ServeHTTP(c, c.r)
+	return nil
+}

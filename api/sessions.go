@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+
+	"github.com/holdfastdb/holdfast/session"
+)
+
+// Sessions is what the handlers need of the session service; *fsm.Sessions satisfies it. Every error that a caller may
+// see is one of package session's sentinels, found by session.CodeOf; any other is logged and answered as "internal".
+// Each call ends at ctx's deadline at the latest.
+//
+// The actor of a command is checked where the command is applied, not here: a handler passes on who claims to ask.
+type Sessions interface {
+	// Create makes a session. The session of Actor.Session, if any, ends in the same command.
+	Create(ctx context.Context, c session.Create) (session.Created, error)
+	// Get answers for a token; anything but a live session and its right secret is session.ErrSessionInvalid. With touch
+	// the read counts as activity of client, without making it wait.
+	Get(ctx context.Context, token session.Token, client session.Client, touch bool, at session.Consistency) (session.View, error)
+	// ByID finds a live session by its public id, or says session.ErrNotFound.
+	ByID(ctx context.Context, id session.ID, at session.Consistency) (session.View, error)
+	// List gives the live sessions of a user or of a tenant, newest first.
+	List(ctx context.Context, l session.List) (session.Page, error)
+	// Patch changes one session: its data by a merge patch, or its label. A target that is not the actor's is
+	// session.ErrNotFound.
+	Patch(ctx context.Context, p session.Patch) (session.View, error)
+	// PatchUser applies one merge patch to all live sessions of a user in one command.
+	PatchUser(ctx context.Context, p session.PatchUser) (session.Outcome, error)
+	// Refresh extends the idle expiry of the actor's session.
+	Refresh(ctx context.Context, r session.Refresh) (session.View, error)
+	// Revoke ends the target, or the actor's own session.
+	Revoke(ctx context.Context, r session.Revoke) (session.Outcome, error)
+	// RevokeUser ends all sessions of a user and refuses the user's login JWTs from before.
+	RevokeUser(ctx context.Context, r session.RevokeUser) (session.Outcome, error)
+	// Sweep expires what is due now.
+	Sweep(ctx context.Context) (session.Outcome, error)
+	// Stats counts.
+	Stats(ctx context.Context, at session.Consistency) (session.Stats, error)
+	// CheckLogin refuses, with session.ErrLoginInvalid, a login from before its user's log out everywhere.
+	CheckLogin(ctx context.Context, l session.Login, at session.Consistency) error
+	// Index is what this node has applied.
+	Index() session.Index
+}
+
+// Cluster is what the handlers need to know of the cluster; cmd adapts it.
+type Cluster interface {
+	// Status asks every member.
+	Status(ctx context.Context) (Status, error)
+	// Ready lists the checks that say whether this node may serve. It must not wait for the network.
+	Ready(ctx context.Context) []Check
+	// IsLeader says whether this node leads now.
+	IsLeader() bool
+}
+
+// Check is one condition of readiness.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// Status is the answer of GET /cluster/status.
+type Status struct {
+	Cluster          string   `json:"cluster"` // 16 hex digits
+	Leader           string   `json:"leader"`  // node id; empty without one
+	Term             uint64   `json:"term"`
+	Healthy          bool     `json:"healthy"`
+	FailureTolerance int      `json:"failure_tolerance"` // members that may still be lost
+	Members          []Member `json:"members"`
+}
+
+// Member is one node of the cluster. What a node that did not answer would have said is zero.
+type Member struct {
+	ID            string `json:"id"`
+	HTTPAddr      string `json:"http_addr"`
+	ClusterAddr   string `json:"cluster_addr"`
+	Version       string `json:"version"`
+	Role          string `json:"role"` // "voter" or "nonvoter"
+	Voter         bool   `json:"voter"`
+	State         string `json:"state"` // "leader", "follower", "candidate", "down", …
+	LastContactMS int64  `json:"last_contact_ms"`
+	AppliedIndex  uint64 `json:"applied_index"`
+	Lag           uint64 `json:"lag"` // entries behind the leader
+	StateHash     string `json:"state_hash"`
+	KeysDigest    string `json:"keys_digest"` // of the keys file
+	Healthy       bool   `json:"healthy"`
+	Detail        string `json:"detail,omitempty"` // why it is not healthy
+}
