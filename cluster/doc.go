@@ -28,15 +28,15 @@
 //
 // # A node's life
 //
-//	            empty store                        stores remember a term
-//	  joining ──────────────┐                             │
-//	     │ leader removed   │ N empty nodes,              │
-//	     │ and added it     │ or a Form call              │
-//	     ▼                  ▼                             ▼
-//	  non-voter ─────────> Raft runs: follower ⇄ candidate ⇄ leader
-//	   (promoted once it has kept up)                     │ opening entry applied
-//	                                                      ▼
-//	  any of them ── disk, checksum, other hash, removed ──> stopped (Done, Err)
+//	          empty store                        stores remember a term
+//	joining ──────────────┐                             │
+//	   │ leader removed   │ N empty nodes,              │
+//	   │ and added it     │ or a Form call              │
+//	   ▼                  ▼                             ▼
+//	non-voter ─────────> Raft runs: follower ⇄ candidate ⇄ leader
+//	 (promoted once it has kept up)                     │ opening entry applied
+//	                                                    ▼
+//	any of them ── disk, checksum, other hash, removed ──> stopped (Done, Err)
 //
 // # What always holds
 //

@@ -23,9 +23,23 @@ type follower struct {
 	heard     time.Time
 	// steady is since when it has kept up without a break.
 	steady time.Time
-	// compared says that its state hash was comparable once, and equal says what
-	// the last comparison found.
-	compared, equal bool
+	// compared is the index at which its state hash was last compared with this
+	// leader's, 0 if never; equal says what was found. differs is the first index
+	// at which the hashes were found to differ, 0 while they are equal.
+	compared uint64
+	equal    bool
+	differs  uint64
+}
+
+// compare takes a comparison at index in.
+func (f *follower) compare(index uint64, equal bool) {
+	f.compared, f.equal = index, equal
+	switch {
+	case equal:
+		f.differs = 0
+	case f.differs == 0:
+		f.differs = index
+	}
 }
 
 // maxLag is how many entries behind the leader a node may be and still count as
@@ -59,23 +73,27 @@ func (f *followers) hear(id string, q askBody, leaderApplied uint64, hashes *has
 	}
 	one.applied, one.wantsVote, one.heard = q.applied, q.wantsVote, now
 	if ours, ok := hashes.at(q.hashIndex); ok {
-		one.compared, one.equal = true, ours == q.hash
+		one.compare(q.hashIndex, ours == q.hash)
 	}
 	f.known[id] = one
 	return one
 }
 
 // split counts, among the voters, who is known to agree with this leader's state
-// and who is known to differ. The leader agrees with itself.
-func (f *followers) split(voters []string, self string) (agree, differ int) {
+// as of index and who is known to differ from it. The leader agrees with itself.
+//
+// A comparison from before index is no vote either way: a leader that goes wrong
+// at index agrees with everybody until the others have told of that entry, and
+// would send the first who does out of the cluster.
+func (f *followers) split(voters []string, self string, index uint64) (agree, differ int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, id := range voters {
 		one := f.known[id]
 		switch {
-		case id == self || one.compared && one.equal:
+		case id == self || one.equal && one.compared >= index:
 			agree++
-		case one.compared:
+		case one.differs != 0:
 			differ++
 		}
 	}
@@ -105,13 +123,15 @@ func (n *Node) judge(from string, one follower) (verdict byte) {
 	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == from }) {
 		verdict |= verdictRemoved
 	}
-	if !one.compared || one.equal {
+	if one.differs == 0 {
 		return verdict
 	}
 	voters := n.voters()
-	agree, differ := n.followers.split(voters, n.cfg.NodeID)
+	agree, differ := n.followers.split(voters, n.cfg.NodeID, one.differs)
 	majority := len(voters)/2 + 1
-	n.log.Error("state hash of a node differs", "node", from, "agree", agree, "differ", differ)
+	if one.differs == one.compared { // once, not at every question
+		n.log.Error("state hash of a node differs", "node", from, "index", one.differs, "agree", agree, "differ", differ)
+	}
 	switch {
 	case agree >= majority:
 		verdict |= verdictDiverged

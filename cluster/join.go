@@ -100,7 +100,7 @@ func (n *Node) earnedVote(id string) bool {
 	now := time.Now()
 	return ok && f.wantsVote && now.Sub(f.heard) < n.cfg.scaled(time.Second) &&
 		now.Sub(f.steady) >= n.cfg.scaled(n.cfg.StableTime) &&
-		f.applied+maxLag >= n.mark.applied() && !(f.compared && !f.equal)
+		f.applied+maxLag >= n.mark.applied() && f.differs == 0
 }
 
 func (n *Node) promote(s raft.Server) {
