@@ -1,0 +1,49 @@
+# Holdfast: the commands of the project. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := bash
+GO ?= go
+FOR ?= 10s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -X main.version=$(VERSION)
+KEYS := .holdfast-dev/procfile
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/holdfast
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+
+.PHONY: run
+run: build ## build and start a three-node cluster on loopback, and say how to use it
+	bin/holdfast dev
+
+.PHONY: keys
+keys: build ## make the keys that the Procfile's nodes share
+	@mkdir -p -m 0700 $(KEYS)
+	@test -e $(KEYS)/cluster.key || bin/holdfast cluster-key create --out $(KEYS)/cluster.key
+	@test -e $(KEYS)/keys.json || bin/holdfast keys create --keys-file $(KEYS)/keys.json --role operator --name procfile
+
+.PHONY: test
+test: ## run every test with the race detector
+	$(GO) test -race -timeout 12m ./...
+
+.PHONY: lint
+lint: ## vet, staticcheck, gofumpt
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "gofumpt would change:"; echo "$$out"; exit 1; }
+
+.PHONY: fmt
+fmt: ## format the tree
+	$(GO) tool gofumpt -w .
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder, each for FOR (default 10s)
+	scripts/fuzz $(FOR)
+
+.PHONY: bench
+bench: build ## measure three nodes against the floor; ARGS='-quick' for a smoke run
+	$(GO) run ./scripts/bench -bin bin/holdfast $(ARGS)

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/holdfastdb/holdfast/api"
+	"github.com/holdfastdb/holdfast/cluster"
+	"github.com/holdfastdb/holdfast/fsm"
+)
+
+// clusterView shows a node of the cluster to the HTTP surface, which must not know package cluster.
+type clusterView struct {
+	node *cluster.Node
+	// served says what this node itself may still add to the checks; may be nil.
+	served func() []api.Check
+}
+
+func (v clusterView) IsLeader() bool { return v.node.Leading() }
+
+func (v clusterView) Ready(context.Context) []api.Check {
+	var checks []api.Check
+	for _, c := range v.node.Checks() {
+		check := api.Check{Name: c.Name, OK: c.Err == nil}
+		if c.Err != nil {
+			check.Detail = c.Err.Error()
+		}
+		checks = append(checks, check)
+	}
+	if v.served != nil {
+		checks = append(checks, v.served()...)
+	}
+	return checks
+}
+
+func (v clusterView) Status(ctx context.Context) (api.Status, error) {
+	status, err := v.node.Status(ctx)
+	if err != nil {
+		return api.Status{}, fsm.AsSession(err)
+	}
+	answer := api.Status{
+		Cluster: fmt.Sprintf("%016x", status.Cluster), Leader: status.Leader, Term: status.Term,
+		Healthy: status.Healthy, FailureTolerance: status.FailureTolerance,
+		Members: make([]api.Member, 0, len(status.Members)),
+	}
+	for _, m := range status.Members {
+		answer.Members = append(answer.Members, memberView(m, status.Leader))
+	}
+	return answer, nil
+}
+
+func memberView(m cluster.Member, leader string) api.Member {
+	view := api.Member{
+		ID: m.ID, HTTPAddr: m.HTTPAddr, ClusterAddr: m.ClusterAddr, Version: m.Version, Role: m.Role, Voter: m.Voter,
+		State: m.State, LastContactMS: m.LastContact.Milliseconds(), AppliedIndex: m.AppliedIndex, Lag: m.Lag,
+		KeysDigest: m.KeysDigest, Healthy: m.Healthy,
+	}
+	if m.LastContact < 0 {
+		view.LastContactMS = -1
+	}
+	if m.State != stateDown {
+		// Hashes are of an index each: equal ones at equal indexes mean equal states.
+		view.StateHash = fmt.Sprintf("%d:%016x", m.HashIndex, m.StateHash)
+	}
+	if !m.Healthy {
+		view.Detail = trouble(m, leader)
+	}
+	return view
+}
+
+// stateDown is the state of a member that does not answer.
+const stateDown = "down"
+
+// trouble says why a member is not healthy, as far as one can tell from here.
+func trouble(m cluster.Member, leader string) string {
+	switch {
+	case m.State == stateDown:
+		return "does not answer"
+	case m.LastContact < 0:
+		return "was never fresh"
+	case leader == "":
+		return "there is no leader"
+	case m.Lag > 0:
+		return fmt.Sprintf("%d entries behind", m.Lag)
+	default:
+		return fmt.Sprintf("last proof of freshness is %s old", m.LastContact)
+	}
+}

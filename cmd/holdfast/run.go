@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+)
+
+// Run serves until ctx ends, and then drains: see drain.go. It returns nil after a drain, and the reason if this node
+// found that it cannot go on. Close is still to be called.
+func (s *Server) Run(ctx context.Context) error {
+	life, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	running.Go(func() {
+		if err := s.api.Serve(s.http); err != nil {
+			s.fail(err)
+		}
+	})
+	admin := s.serveAdmin(&running)
+	defer admin.Close()
+	running.Go(func() { s.sayReady(life) })
+	running.Go(func() { s.scrub(life) })
+
+	var reason error
+	select {
+	case <-ctx.Done():
+		s.drain()
+		return s.node.Err()
+	case reason = <-s.broken:
+	case <-s.node.Done():
+		reason = s.node.Err()
+	}
+	// No drain: what would be handed over or flushed may be the very thing that is broken. Requests under way are cut
+	// off, which their callers see as "outcome unknown", and the other nodes carry on.
+	stop, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.api.Shutdown(stop)
+	return fmt.Errorf("this node stopped itself: %w", reason)
+}
+
+// serveAdmin serves /metrics and pprof, if they have an address of their own.
+func (s *Server) serveAdmin(running *sync.WaitGroup) *http.Server {
+	server := &http.Server{Handler: s.api.AdminHandler(), ReadHeaderTimeout: 5 * time.Second}
+	if s.admin != nil {
+		running.Go(func() {
+			if err := server.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
+				s.fail(fmt.Errorf("serve %s: %w", s.admin.Addr(), err))
+			}
+		})
+	}
+	return server
+}
+
+// sayReady logs the one line that says that this node may be sent requests, and tells systemd.
+func (s *Server) sayReady(ctx context.Context) {
+	if !s.awaitReady(ctx) {
+		return
+	}
+	attributes := []any{
+		"node_id", s.cfg.NodeID, "http_addr", s.Addr(), "cluster_addr", s.cfg.ClusterAddr, "gossip_addr", s.cfg.GossipAddr,
+		"version", versionText(),
+	}
+	if s.admin != nil {
+		attributes = append(attributes, "admin_addr", s.admin.Addr().String())
+	}
+	s.log.Info("ready", attributes...)
+	s.notify(daemon.SdNotifyReady)
+}
+
+// notify tells systemd, where it asked to be told.
+func (s *Server) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.log.Warn("systemd could not be told", "state", state, "error", err)
+	}
+}
