@@ -13,10 +13,11 @@ import (
 // refuses the request itself, in its turn behind the requests that came before it.
 const poison = "\x00\r\n\r\n"
 
-// What net/http writes by itself to a request that it cannot read begins with one of these.
+// What net/http writes by itself to a request that it cannot read begins with one of these. Both hold a carriage return,
+// which no body of ours does: a piece of one can never be mistaken for them.
 const (
 	netHTTPErrorHead   = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-	netHTTPExpectation = "HTTP/1.1 417 "
+	netHTTPExpectation = "HTTP/1.1 417 Expectation Failed\r\n"
 )
 
 const (

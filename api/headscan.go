@@ -14,6 +14,7 @@ const (
 	refusedLineFeed
 	refusedFolded
 	refusedTwoLengths
+	refusedOldCoding
 	refusedHeadSize
 )
 
@@ -32,6 +33,7 @@ type headScan struct {
 	lengths int    // Content-Length headers of the current head
 	length  uint64
 	coded   bool // a Transfer-Encoding header in the current head
+	old     bool // the current head is of HTTP/1.0
 	blind   bool // the rest is not followed
 }
 
@@ -82,11 +84,12 @@ func (s *headScan) line(line []byte) refusal {
 	if len(line) == 0 {
 		s.blind = s.coded
 		s.body = s.length
-		s.size, s.lines, s.lengths, s.length, s.coded = 0, 0, 0, 0, false
+		s.size, s.lines, s.lengths, s.length, s.coded, s.old = 0, 0, 0, 0, false, false
 		return refusedNot
 	}
 	s.lines++
 	if s.lines == 1 {
+		s.old = bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 		return refusedNot
 	}
 	switch line[0] | 0x20 {
@@ -106,6 +109,9 @@ func (s *headScan) line(line []byte) refusal {
 			return refusedNot
 		}
 		s.coded = true
+		if s.old { // net/http would ignore it, and take the body for the next request (RFC 9112, section 6.1)
+			return refusedOldCoding
+		}
 	default:
 		return refusedNot
 	}

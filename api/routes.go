@@ -86,7 +86,6 @@ func newRoutes(table []*route) *routes {
 // find sets the call's route, or says why there is none. Paths are matched as they are, never cleaned: `//`, `..` and
 // escapes of characters that need none name nothing here.
 func (r *routes) find(c *call) error {
-	c.route = r.unknown
 	address := c.r.URL
 	if address.RawPath == "" {
 		if match, params, _ := r.router.Lookup(c.r.Method, address.Path); match != nil {

@@ -172,13 +172,14 @@ func (s *Server) finish(c *call) {
 
 // admit makes the checks that come before any handler, and finds the route.
 func (s *Server) admit(c *call) error {
-	if err := s.routes.find(c); err != nil {
-		return err
-	}
+	c.route = s.routes.unknown
 	if c.r.URL.Host != "" {
 		if err := s.checkHost(c.r); err != nil {
 			return err
 		}
+	}
+	if err := s.routes.find(c); err != nil {
+		return err
 	}
 	if c.r.TLS != nil {
 		return checkHeadSize(c.r)
