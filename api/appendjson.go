@@ -77,21 +77,17 @@ func appendTime(dst []byte, at session.Time) []byte {
 	}
 	days, rest := int(at/dayMS), int(at%dayMS)
 	year, month, day := civil(days)
-	dst = append(dst, '"')
-	dst = appendDigits(dst, year, 4)
-	dst = append(dst, '-')
-	dst = appendDigits(dst, month, 2)
-	dst = append(dst, '-')
-	dst = appendDigits(dst, day, 2)
-	dst = append(dst, 'T')
-	dst = appendDigits(dst, rest/3600000, 2)
-	dst = append(dst, ':')
-	dst = appendDigits(dst, rest/60000%60, 2)
-	dst = append(dst, ':')
-	dst = appendDigits(dst, rest/1000%60, 2)
-	dst = append(dst, '.')
-	dst = appendDigits(dst, rest%1000, 3)
-	return append(dst, 'Z', '"')
+	text := [26]byte{0: '"', 5: '-', 8: '-', 11: 'T', 14: ':', 17: ':', 20: '.', 24: 'Z', 25: '"'}
+	twoDigits(text[1:], year/100)
+	twoDigits(text[3:], year%100)
+	twoDigits(text[6:], month)
+	twoDigits(text[9:], day)
+	twoDigits(text[12:], rest/3600000)
+	twoDigits(text[15:], rest/60000%60)
+	twoDigits(text[18:], rest/1000%60)
+	twoDigits(text[21:], rest%1000/10)
+	text[23] = byte('0' + rest%10)
+	return append(dst, text[:]...)
 }
 
 // civil turns days since 1970-01-01 into a date of the Gregorian calendar, by counting in eras of 400 years from the 1st
@@ -113,14 +109,7 @@ func civil(days int) (year, month, day int) {
 	return year, month, day
 }
 
-func appendDigits(dst []byte, n, width int) []byte {
-	var digits [4]byte
-	for i := width - 1; i >= 0; i-- {
-		digits[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return append(dst, digits[:width]...)
-}
+func twoDigits(dst []byte, n int) { dst[0], dst[1] = byte('0'+n/10), byte('0'+n%10) }
 
 // wholeSeconds is a duration for expires_in: rounded down, so that nobody counts on a session that is gone, and never
 // negative.

@@ -1,9 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/session"
@@ -30,11 +34,7 @@ func (o *oneSession) Get(context.Context, session.Token, session.Client, bool, s
 }
 
 func benchCurrent(b *testing.B, header http.Header) {
-	memory := newMemory()
-	create := createFor("auth0|1234567890")
-	create.Data = []byte(`{"needs_onboarding":false,"subscription_plan":"professional","theme":"dark"}`)
-	created := must(memory.create(create, nil))
-	server := must(New(Config{NodeID: "n1"}, &oneSession{memory, created.View}, &fixedCluster{}))
+	server, _ := benchSession()
 	handler := server.Handler()
 	request := must(http.NewRequest("GET", "http://x/api/sessions/current/", nil))
 	request.URL.Host, request.RemoteAddr = "", "127.0.0.1:5555"
@@ -82,4 +82,82 @@ func BenchmarkHeadScan(b *testing.B) {
 			b.Fatal(why)
 		}
 	}
+}
+
+// benchmarkOverTCP drives a server with 64 clients that do as little as they can, so that the two figures below tell
+// what the handler adds to what net/http costs anyway.
+func benchmarkOverTCP(b *testing.B, serve func(net.Listener) error, stop func()) {
+	ln := must(net.Listen("tcp", "127.0.0.1:0"))
+	served := make(chan error, 1)
+	go func() { served <- serve(ln) }()
+	request := []byte("GET /api/sessions/current/ HTTP/1.1\r\nHost: " + ln.Addr().String() + "\r\nUser-Agent: " + firefox +
+		"\r\nAccept: */*\r\nCookie: theme=dark; __Host-holdfast=" + must(session.Mint(rand.Reader, 1)).Reveal() + "\r\n\r\n")
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var clients sync.WaitGroup
+	for range 64 {
+		clients.Go(func() { ask(b, ln.Addr().String(), request, &left) })
+	}
+	clients.Wait()
+	b.StopTimer()
+	stop()
+	if err := <-served; err != nil && err != http.ErrServerClosed {
+		b.Error(err)
+	}
+}
+
+func ask(b *testing.B, address string, request []byte, left *atomic.Int64) {
+	connection, err := net.Dial("tcp", address)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer connection.Close()
+	answer := make([]byte, 8192)
+	for left.Add(-1) >= 0 {
+		if _, err := connection.Write(request); err != nil {
+			b.Error(err)
+			return
+		}
+		n := 0
+		for !bytes.HasSuffix(answer[:n], []byte("}}\n")) {
+			more, err := connection.Read(answer[n:])
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			n += more
+		}
+		if !bytes.HasPrefix(answer[:n], []byte("HTTP/1.1 200 ")) {
+			b.Errorf("got %s", answer[:n])
+			return
+		}
+	}
+}
+
+// benchSession is a server whose every read is answered with the same session, and the answer itself.
+func benchSession() (*Server, []byte) {
+	memory := newMemory()
+	create := createFor("auth0|1234567890")
+	create.Data = []byte(`{"needs_onboarding":false,"subscription_plan":"professional","theme":"dark"}`)
+	created := must(memory.create(create, nil))
+	server := must(New(Config{NodeID: "n1"}, &oneSession{memory, created.View}, &fixedCluster{}))
+	body := append(server.appendSession([]byte(`{"session":`), &created.Session, created.Now, true), "}\n"...)
+	return server, body
+}
+
+func BenchmarkFloorOverTCP(b *testing.B) {
+	_, body := benchSession()
+	floor := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body)
+	})}
+	benchmarkOverTCP(b, floor.Serve, func() { floor.Close() })
+}
+
+func BenchmarkCurrentOverTCP(b *testing.B) {
+	server, _ := benchSession()
+	benchmarkOverTCP(b, server.Serve, func() { _ = server.Shutdown(b.Context()) })
 }
