@@ -35,37 +35,68 @@ func (w *caller) operator() bool {
 }
 
 // identify finds the request's credential. Authorization decides; the cookie counts where it brings none of ours (other
-// schemes belong to proxies in front of us), and on a create beside a login JWT, as the session that ends.
+// schemes belong to proxies in front of us), and on a create beside a login JWT, as the session that ends. Whoever has
+// no service key pays for a request before anything is verified: guesses and forged JWTs are limited as well.
 func (c *call) identify() (caller, error) {
 	c.client = session.Client{IP: c.s.proxies.client(c.r), UserAgent: userAgent(c.r.Header)}
 	authorization, there, err := c.header(headerAuth)
+	scheme, text, _ := strings.Cut(authorization, " ")
+	text = strings.Trim(text, " ")
+	bearer := there && strings.EqualFold(scheme, "Bearer")
+	if err == nil && bearer {
+		if key, ok := c.key(text); ok {
+			who := caller{credential: credentialKey, key: key}
+			return who, c.beside(&who)
+		}
+	}
+	if limited := c.s.limits.check(c); limited != nil {
+		return caller{}, limited
+	}
+	if err != nil {
+		return caller{}, err
+	}
+	cookie, hasCookie, err := c.cookieNamed(c.s.cookies.token)
 	if err != nil {
 		return caller{}, err
 	}
 	var who caller
-	scheme, text, _ := strings.Cut(authorization, " ")
-	text = strings.Trim(text, " ")
 	switch {
-	case there && strings.EqualFold(scheme, "Bearer"):
+	case bearer:
 		who, err = c.bearer(text)
+		if hasCookie && err == nil && c.route.endsSession {
+			err = c.takeCookie(&who, cookie)
+		}
 	case there && strings.EqualFold(scheme, "Session"):
 		who.credential = credentialSession
 		who.take(text)
-	default:
-		who, err = c.byCookie()
+	case hasCookie:
+		who.credential = credentialSession
+		err = c.takeCookie(&who, cookie)
 	}
 	if err != nil {
 		return caller{}, err
 	}
-	if who.credential == credentialKey {
-		return who, c.beside(&who)
+	return who, c.noneBeside()
+}
+
+// key finds the service or operator key of this text.
+func (c *call) key(text string) (auth.Key, bool) {
+	if c.s.cfg.Keys == nil || !auth.IsKeyText(text) {
+		return auth.Key{}, false
 	}
-	for _, name := range []string{headerSession, headerClientIP, headerClientUA} {
+	key, ok := c.s.cfg.Keys.Find(text)
+	c.keyName = key.Name
+	return key, ok
+}
+
+// noneBeside refuses what only a backend with a service key may say.
+func (c *call) noneBeside() error {
+	for _, name := range [...]string{headerSession, headerClientIP, headerClientUA} {
 		if c.r.Header[name] != nil {
-			return caller{}, session.ErrInvalidRequest.With("the header %s is believed only beside a service key", name)
+			return session.ErrInvalidRequest.With("the header %s is believed only beside a service key", name)
 		}
 	}
-	return who, c.s.limits.check(c)
+	return nil
 }
 
 func (w *caller) take(text string) {
@@ -73,55 +104,29 @@ func (w *caller) take(text string) {
 	w.token, w.sent, w.parsed = token, true, err == nil
 }
 
+// bearer verifies a bearer credential that is no key of ours.
 func (c *call) bearer(text string) (caller, error) {
-	if auth.IsKeyText(text) {
-		if c.s.cfg.Keys != nil {
-			if key, ok := c.s.cfg.Keys.Find(text); ok {
-				c.keyName = key.Name
-				return caller{credential: credentialKey, key: key}, nil
-			}
-		}
+	switch {
+	case auth.IsKeyText(text):
 		return caller{}, session.ErrKeyInvalid.With("The key is not one that this node knows.")
-	}
-	if strings.HasPrefix(text, "hfs_") {
+	case strings.HasPrefix(text, "hfs_"):
 		return caller{}, session.ErrLoginInvalid.With("A session token is sent as `Authorization: Session hfs_…`, not as a bearer token.")
-	}
-	if c.s.cfg.Logins == nil {
+	case c.s.cfg.Logins == nil:
 		return caller{}, session.ErrLoginInvalid.With("This cluster accepts no login JWTs: it was started without a JWT issuer.")
 	}
 	login, err := c.s.cfg.Logins.Verify(&c.ctx, text)
-	if err != nil {
-		return caller{}, err
-	}
-	who := caller{credential: credentialLogin, login: login}
-	if c.route.endsSession {
-		_, err = c.cookieToken(&who)
-	}
-	return who, err
+	return caller{credential: credentialLogin, login: login}, err
 }
 
-func (c *call) byCookie() (caller, error) {
-	var who caller
-	there, err := c.cookieToken(&who)
-	if there {
-		who.credential = credentialSession
-	}
-	return who, err
-}
-
-// cookieToken takes the token of the cookie, and refuses a write that another site made a browser send with it.
-func (c *call) cookieToken(who *caller) (there bool, err error) {
-	text, there, err := c.cookieNamed(c.s.cookies.token)
-	if err != nil || !there {
-		return false, err
-	}
+// takeCookie takes the token of the cookie, unless another site made a browser write with it.
+func (c *call) takeCookie(who *caller, text string) error {
 	if c.route.writes {
 		if err := c.s.origins.Check(c.r); err != nil {
-			return true, session.ErrCrossOrigin.With("This write came with a cookie from another origin.")
+			return session.ErrCrossOrigin.With("This write came with a cookie from another origin.")
 		}
 	}
 	who.take(text)
-	return true, nil
+	return nil
 }
 
 // beside reads what a backend says of the user that it calls for. Without it the client is nobody: the backend's own
