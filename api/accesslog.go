@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// tokenText finds our tokens and keys where a mistaken caller has put them into a path.
-var tokenText = regexp.MustCompile(`hf[sko]_[^/]*`)
+// secretText finds tokens, keys and JWTs, whole or cut, where a mistaken caller has put them into a path: by their
+// prefix, or because no name of ours has that many characters of base64 in a row.
+var secretText = regexp.MustCompile(`(?i:hf[sko]_)[^/]*|[\w-]{40,}(\.[\w-]*)*`)
 
 // maxLoggedPath keeps a line readable.
 const maxLoggedPath = 512
@@ -52,11 +53,9 @@ func (c *call) clientIP() string {
 
 // loggable makes a caller's text safe for every log format: no control characters, no line separators, no tokens.
 func loggable(text string) string {
+	text = secretText.ReplaceAllString(text, "***")
 	if len(text) > maxLoggedPath {
 		text = text[:maxLoggedPath] + "…"
-	}
-	if strings.Contains(text, "hf") {
-		text = tokenText.ReplaceAllString(text, "hf_***")
 	}
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
