@@ -117,14 +117,18 @@ func (c *call) labelPatch(who *caller) (session.Patch, error) {
 	if _, err := c.consistency(who); err != nil {
 		return session.Patch{}, err
 	}
+	version, err := c.ifMatch()
+	if err != nil {
+		return session.Patch{}, err
+	}
 	body, err := c.readBody(true)
 	if err != nil {
 		return session.Patch{}, err
 	}
-	request := session.Patch{Actor: c.actor(who)}
+	request := session.Patch{Actor: c.actor(who), IfVersion: version}
 	err = members(body, func(name string, value json.RawMessage) error {
 		if name != "label" {
-			return session.ErrInvalidRequest.With("the member %q is not known here: with a session token only the label can be changed", name)
+			return session.ErrInvalidRequest.With("the member %q is not known here: with a session token only the label can be changed", shortened(name))
 		}
 		request.Label = new(string) // null takes the label away
 		return text(name, value, request.Label)

@@ -1,30 +1,46 @@
 package api
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
 	"github.com/holdfastdb/holdfast/session"
 )
 
+// noVersion is what an ETag asks for that is none of ours, weak ones among them. No session comes this far: the condition
+// is checked, and fails, where all conditions are.
+const noVersion = math.MaxUint64
+
 // ifMatch reads If-Match (RFC 9110, section 13.1.1) for a write to one session. Version 0 means that there is no
-// condition; hopeless means that it can match no version of a session that there is, weak tags among them.
-func (c *call) ifMatch() (version uint64, hopeless bool, err error) {
+// condition.
+func (c *call) ifMatch() (version uint64, err error) {
 	text, there, err := c.header(headerIfMatch)
 	if err != nil || !there {
-		return 0, false, err
+		return 0, err
 	}
 	tags, any, ok := parseTags(text)
 	switch {
 	case !ok:
-		return 0, false, session.ErrInvalidRequest.With("the header If-Match must be an ETag such as \"3\" with its quotes, or *")
+		return 0, session.ErrInvalidRequest.With("the header If-Match must be an ETag such as \"3\" with its quotes, or *")
 	case any:
-		return 0, false, nil
+		return 0, nil
 	case len(tags) > 1:
-		return 0, false, session.ErrInvalidRequest.With("the header If-Match may name one ETag only")
+		return 0, session.ErrInvalidRequest.With("the header If-Match may name one ETag only")
 	}
-	version, ok = tagVersion(tags[0])
-	return version, !ok, nil
+	if version, ok = tagVersion(tags[0]); !ok {
+		version = noVersion
+	}
+	return version, nil
+}
+
+// noIfMatch refuses a condition on a write to several sessions, each of which has its own version: to ignore it would
+// overwrite what the caller meant to protect.
+func (c *call) noIfMatch() error {
+	if c.r.Header[headerIfMatch] == nil {
+		return nil
+	}
+	return session.ErrInvalidRequest.With("the header If-Match is for writes to one session")
 }
 
 // ifNoneMatch says whether If-None-Match names this version, by the weak comparison that RFC 9110 asks for.

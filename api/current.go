@@ -68,12 +68,9 @@ func (c *call) dataPatch(who *caller) (session.Patch, error) {
 	if _, err := c.consistency(who); err != nil {
 		return session.Patch{}, err
 	}
-	version, hopeless, err := c.ifMatch()
+	version, err := c.ifMatch()
 	if err != nil {
 		return session.Patch{}, err
-	}
-	if hopeless {
-		version = ^uint64(0) // no session has come this far: it is checked and refused where all versions are
 	}
 	body, err := c.patchBody()
 	if err != nil {

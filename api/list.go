@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -61,6 +62,9 @@ func (c *call) listRequest(who *caller) (request session.List, err error) {
 		return request, err
 	}
 	if request.TenantID, _, err = c.query("tenant_id"); err != nil {
+		return request, err
+	}
+	if err = errors.Join(session.ValidUserID(request.UserID), session.ValidTenantID(request.TenantID)); err != nil {
 		return request, err
 	}
 	if request.Cursor, _, err = c.query("cursor"); err != nil {

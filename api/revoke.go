@@ -68,6 +68,9 @@ func (s *Server) invalidateAll(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := session.ValidUserID(request.UserID); err != nil {
+		return err
+	}
 	if err := s.whoseSessions(c, &who, &request); err != nil {
 		return err
 	}

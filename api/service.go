@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/holdfastdb/holdfast/session"
@@ -25,6 +26,9 @@ func (s *Server) patchUser(c *call) error {
 	}
 	if user == "" {
 		return session.ErrInvalidRequest.With("the parameter user_id is needed")
+	}
+	if err := errors.Join(session.ValidUserID(user), c.noIfMatch()); err != nil {
+		return err
 	}
 	if who.sent {
 		token, err := who.needSession()
