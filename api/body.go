@@ -37,7 +37,7 @@ func (c *call) readBody(merge bool) ([]byte, error) {
 	for {
 		n, err := reader.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		if err == io.EOF {
+		if err == io.EOF && c.ctx.Err() == nil {
 			return body, nil
 		}
 		if err != nil {
@@ -57,6 +57,9 @@ func tooLarge() error {
 }
 
 func (c *call) checkMediaType(merge bool) error {
+	if c.r.Header[headerContentCode] != nil {
+		return session.ErrUnsupportedMediaType.With("the body must be sent as it is, without a Content-Encoding")
+	}
 	text, _, err := c.header(headerContentType)
 	if err != nil {
 		return err
@@ -110,7 +113,7 @@ func members(body []byte, each func(name string, value json.RawMessage) error) e
 			return notJSON(decoder)
 		}
 		if seen[name] {
-			return session.ErrInvalidRequest.With("the member %q is there twice", name)
+			return session.ErrInvalidRequest.With("the member %q is there twice", shortened(name))
 		}
 		seen[name] = true
 		var value json.RawMessage
@@ -201,5 +204,15 @@ func duration(name string, value json.RawMessage, into *time.Duration) error {
 }
 
 func unknownMember(name string) error {
-	return session.ErrInvalidRequest.With("the member %q is not known here", name)
+	return session.ErrInvalidRequest.With("the member %q is not known here", shortened(name))
+}
+
+// maxQuotedBytes keeps an answer from growing with the rubbish that it quotes.
+const maxQuotedBytes = 64
+
+func shortened(text string) string {
+	if len(text) <= maxQuotedBytes {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxQuotedBytes], "") + "…"
 }

@@ -19,6 +19,7 @@ const (
 	headerAuth         = "Authorization"
 	headerCacheControl = "Cache-Control"
 	headerConnection   = "Connection"
+	headerContentCode  = "Content-Encoding"
 	headerContentLen   = "Content-Length"
 	headerContentType  = "Content-Type"
 	headerCookie       = "Cookie"
