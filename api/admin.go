@@ -11,9 +11,11 @@ func (s *Server) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	if s.cfg.MetricsHandler != nil {
 		mux.Handle("GET /metrics", s.cfg.MetricsHandler)
+		mux.Handle("GET /metrics/{$}", s.cfg.MetricsHandler)
 	}
 	for _, path := range []string{"/livez", "/readyz", "/leaderz"} {
-		mux.Handle("GET "+path, s.Handler())
+		mux.Handle(path, s.Handler())
+		mux.Handle(path+"/{$}", s.Handler())
 	}
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -122,6 +122,34 @@ func TestTheContractNoticesAWrongAnswer(t *testing.T) {
 	}
 }
 
+func TestTheContractNoticesAWrongProblem(t *testing.T) {
+	header := http.Header{
+		"Content-Type": {"application/problem+json"}, "Holdfast-Node": {"n1"}, "Holdfast-Index": {"1122334455667788.1"},
+		"Holdfast-Request-Id": {strings.Repeat("0", 24)}, "Retry-After": {"1"},
+	}
+	good := string(appendProblem(nil, "not_leader", "Title", 429, "Detail.", "id", nil))
+	leader := strings.Replace(good, "}", `,"leader":false}`, 1)
+	for _, c := range []struct {
+		name, path, body string
+		ok               bool
+	}{
+		{"a good one", "/livez", good, true},
+		{"a member is missing", "/livez", strings.Replace(good, `"status":429,`, "", 1), false},
+		{"a member is added", "/livez", leader, false},
+		{"a status of success", "/livez", strings.Replace(good, "429", "200", 1), false},
+		{"the other node of leaderz", "/leaderz", leader, true},
+		{"the other node of leaderz does not say so", "/leaderz", good, false},
+		{"a check of readyz", "/readyz", strings.Replace(good, "}", `,"checks":[{"name":"a","ok":false}]}`, 1), true},
+		{"a check of readyz without its name", "/readyz", strings.Replace(good, "}", `,"checks":[{"ok":false}]}`, 1), false},
+	} {
+		request := must(http.NewRequest("GET", "http://any"+c.path, nil))
+		err := checkAnswer(request, &http.Response{StatusCode: 429, Header: header}, []byte(c.body))
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
 func TestOpenAPIDocumentIsInStep(t *testing.T) {
 	raw := must(os.ReadFile("../docs/openapi.yaml"))
 	var document any

@@ -48,7 +48,7 @@ func (s *Server) create(c *call) error {
 		return err
 	}
 	text := created.Token.Reveal()
-	c.setToken(text, created.Session.AbsoluteExpiresAt.Sub(created.Now))
+	c.setToken(text, created.Session.AbsoluteExpiresAt.Sub(created.Session.CreatedAt))
 	c.setIndex(created.Index)
 	return s.answerSession(c, http.StatusCreated, &created.View, text, true)
 }

@@ -15,6 +15,10 @@ type failure struct {
 	challenge  string // WWW-Authenticate, which RFC 9110 asks of every 401
 }
 
+// codeNotLeader is what /leaderz says on a node that does not lead. It is no code of the domain, where writes find the
+// leader by themselves.
+const codeNotLeader session.Code = "not_leader"
+
 // failures is the one table from domain errors to HTTP. Its codes are append-only, as the domain's are.
 var failures = map[session.Code]failure{
 	session.CodeInvalidRequest: {
@@ -80,6 +84,10 @@ var failures = map[session.Code]failure{
 	session.CodeRateLimited: {
 		status: http.StatusTooManyRequests, title: "Too many requests", retryAfter: "1",
 		help: "Wait as long as Retry-After says. Backends should use a service key, which is not limited by address.",
+	},
+	codeNotLeader: {
+		status: http.StatusTooManyRequests, title: "Not the leader", retryAfter: "1",
+		help: "Only /leaderz answers this, for load balancers that look for the leader. Every node takes every other request.",
 	},
 	session.CodeHeadersTooLarge: {
 		status: http.StatusRequestHeaderFieldsTooLarge, title: "The headers are too large",

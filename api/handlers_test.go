@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -174,7 +175,7 @@ func TestCookiesHaveTheirAttributes(t *testing.T) {
 		tok := n.secret(a.text("token"))
 		index := a.header.Get("Holdfast-Index")
 		want := []string{
-			prefix + "holdfast=" + tok + "; Max-Age=86399; Path=/; HttpOnly" + secure + "; SameSite=Lax",
+			prefix + "holdfast=" + tok + "; Max-Age=86400; Path=/; HttpOnly" + secure + "; SameSite=Lax",
 			prefix + "holdfast-index=" + index + "; Max-Age=60; Path=/; HttpOnly" + secure + "; SameSite=Lax",
 		}
 		if got := a.header["Set-Cookie"]; fmt.Sprint(got) != fmt.Sprint(want) {
@@ -213,7 +214,9 @@ func TestCookiesAreReadStrictly(t *testing.T) {
 	n.do("GET", "/api/sessions/current/", "", "Cookie: x__Host-holdfast="+tok).wantCode(401, "session_invalid")
 	n.do("GET", "/api/sessions/current/", "", "Cookie: "+strings.Repeat("a=b; ", 2000)+"__Host-holdfast="+tok).want(200)
 	n.do("GET", "/api/sessions/current/", "", "Cookie: __Host-holdfast-index=rubbish; __Host-holdfast="+tok).wantCode(400, "invalid_request")
-	// Authorization decides.
+	// Authorization decides, but two cookies are refused all the same: something has planted one.
+	n.do("GET", "/api/sessions/current/", "", token(tok), asCookie(tok), asCookie("x")).wantCode(400, "invalid_request")
+	n.do("GET", "/api/sessions/", "", bearer(n.jwt("u1", nil)), asCookie(tok), asCookie("x")).wantCode(400, "invalid_request")
 	n.do("GET", "/api/sessions/current/", "", token("hfs_x"), asCookie(tok)).wantCode(401, "session_invalid")
 	// Beside a service key cookies are ignored, broken ones too.
 	n.do("GET", "/api/sessions/current/", "", bearer(n.service), asCookie(tok)).wantCode(401, "session_invalid")
@@ -341,6 +344,33 @@ func TestWhoIsNobodyOrTooLittle(t *testing.T) {
 	n.do("PATCH", "/api/sessions/", `{"a":1}`, bearer(n.service)).wantCode(400, "invalid_request")
 }
 
+func TestNamesThatCannotBeAreRefusedEverywhere(t *testing.T) {
+	n := newNode(t, nil)
+	for _, name := range []string{"a%00b", "a%0ab", "%ff", strings.Repeat("a", 257)} {
+		n.do("GET", "/api/sessions/?user_id="+name, "", bearer(n.service)).wantCode(400, "invalid_request")
+		n.do("GET", "/api/sessions/?tenant_id="+name, "", bearer(n.service)).wantCode(400, "invalid_request")
+		n.do("PATCH", "/api/sessions/?user_id="+name, `{"a":1}`, bearer(n.service)).wantCode(400, "invalid_request")
+	}
+	for _, name := range []string{`a\u0000b`, `a\nb`, "\xff", `\ud800`, strings.Repeat("a", 257)} {
+		n.do("POST", "/api/sessions/invalidate-all/", `{"user_id":"`+name+`"}`, bearer(n.service)).wantCode(400, "invalid_request")
+		n.do("POST", "/api/sessions/create/", `{"user_id":"`+name+`"}`, bearer(n.service)).wantCode(400, "invalid_request")
+	}
+}
+
+func TestTheAdminHandlerServesBothSlashForms(t *testing.T) {
+	n := newNode(t, nil)
+	for path, want := range map[string]int{
+		"/livez": 200, "/livez/": 200, "/readyz/": 200, "/leaderz/": 200, "/metrics": 200, "/metrics/": 200, "/debug/pprof/cmdline": 200,
+		"/api/stats/": 404, "/livez/x": 404,
+	} {
+		w := httptest.NewRecorder()
+		n.server.AdminHandler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != want {
+			t.Errorf("%s: got %d", path, w.Code)
+		}
+	}
+}
+
 func TestListsArePagedAndMarkTheCurrent(t *testing.T) {
 	n := newNode(t, nil)
 	var tok, id string
@@ -429,6 +459,10 @@ func TestConditions(t *testing.T) {
 		}
 	}
 	n.do("PATCH", "/api/sessions/by-id/"+id, `{"a":1}`, bearer(n.service), `If-Match: "7"`).wantCode(412, "version_conflict")
+	n.do("PATCH", "/api/sessions/by-id/"+id, `{"label":"x"}`, token(tok), `If-Match: "7"`).wantCode(412, "version_conflict")
+	n.do("PATCH", "/api/sessions/by-id/"+id, `{"label":"x"}`, token(tok), `If-Match: 7`).wantCode(400, "invalid_request")
+	n.do("PATCH", "/api/sessions/by-id/"+id, `{"label":"x"}`, token(tok), `If-Match: "1"`).want(200)
+	n.do("PATCH", "/api/sessions/?user_id=u1", `{"a":1}`, bearer(n.service), `If-Match: "1"`).wantCode(400, "invalid_request")
 	n.do("PATCH", "/api/sessions/current/", `{"a":1}`, token("hfs_x"), `If-Match: "7"`).wantCode(401, "session_invalid")
 }
 
@@ -608,7 +642,9 @@ func TestHealthPages(t *testing.T) {
 	n.do("GET", "/livez", "").want(200)
 	n.do("GET", "/leaderz", "").want(200)
 	n.cluster.leader = false
-	n.do("GET", "/leaderz", "").want(429)
+	if a := n.do("GET", "/leaderz", "").wantCode(429, "not_leader").wantMember("leader", false); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
 	n.do("GET", "/readyz", "").want(200)
 	if a := n.do("GET", "/readyz?verbose", "").want(200); !strings.Contains(a.body, `{"name":"fresh","ok":true}`) {
 		t.Errorf("verbose: %s", a.body)
@@ -677,6 +713,24 @@ func TestAddressesAreLimitedServiceKeysAreNot(t *testing.T) {
 		t.Errorf("Retry-After: %s", a.header.Get("Retry-After"))
 	}
 	n.do("GET", "/readyz", "").want(200)
+}
+
+func TestGuessesAreLimitedByAddressToo(t *testing.T) {
+	for name, headers := range map[string][]string{
+		"keys":        {bearer("hfk_" + strings.Repeat("A", 43))},
+		"JWTs":        {bearer("a.b.c")},
+		"two of them": {bearer("a.b.c"), bearer("a.b.c")},
+		"two cookies": {asCookie("a"), asCookie("b")},
+	} {
+		n := newNode(t, func(c *Config) { c.RatePerAddress, c.RateBurst = 0.001, 2 })
+		for range 2 {
+			if a := n.do("GET", "/api/sessions/", "", headers...); a.status != 401 && a.status != 400 {
+				t.Errorf("%s: got %d %s", name, a.status, a.body)
+			}
+		}
+		n.do("GET", "/api/sessions/", "", headers...).wantCode(429, "rate_limited")
+		n.do("GET", "/api/stats/", "", bearer(n.service)).want(200)
+	}
 }
 
 func TestAPanicIsAnInternalErrorAndTheNodeGoesOn(t *testing.T) {

@@ -122,12 +122,13 @@ func appendChecks(dst []byte, checks []Check) []byte {
 	return append(dst, ']')
 }
 
-// leaderz answers 200 on the leader and 429 elsewhere: that is no failure of the request, hence no problem document.
+// leaderz answers 200 on the leader and 429 elsewhere, the status that load balancers know from other stores.
 func (s *Server) leaderz(c *call) error {
 	if s.cluster.IsLeader() {
 		return c.answer(http.StatusOK, []byte(`{"leader":true}`+"\n"))
 	}
-	return c.answer(http.StatusTooManyRequests, []byte(`{"leader":false}`+"\n"))
+	c.problem(codeNotLeader, http.StatusTooManyRequests, "Another node leads, or none does.", []byte(`,"leader":false`))
+	return nil
 }
 
 // metricsPage answers GET /metrics, unless it lives on the admin address.

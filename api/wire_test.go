@@ -9,11 +9,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,23 @@ func (n *node) raw(chunks ...string) []answer {
 	return readAnswers(n.t, connection)
 }
 
+// slowly sends bytes with a pause before each chunk but the first, in which no answer may come, and reads the answers.
+func (n *node) slowly(pause time.Duration, chunks ...string) []answer {
+	n.t.Helper()
+	connection := must(net.Dial("tcp", n.addr))
+	defer connection.Close()
+	for i, chunk := range chunks {
+		if i > 0 {
+			_ = connection.SetReadDeadline(time.Now().Add(pause))
+			if _, err := connection.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				n.t.Errorf("after %d chunks: %v", i, err)
+			}
+		}
+		must(io.WriteString(connection, chunk))
+	}
+	return readAnswers(n.t, connection)
+}
+
 func readAnswers(t *testing.T, connection net.Conn) []answer {
 	t.Helper()
 	_ = connection.SetReadDeadline(time.Now().Add(2 * time.Second))
@@ -46,6 +65,11 @@ func readAnswers(t *testing.T, connection net.Conn) []answer {
 		response.Body.Close()
 		if err != nil {
 			t.Fatalf("the body of an answer: %v", err)
+		}
+		if response.StatusCode >= 400 { // whatever the request was, if it was one at all
+			if fault := checkAnswer(must(http.NewRequest("GET", "http://any/livez", nil)), response, body); fault != nil {
+				t.Errorf("an answer is against the contract: %v\n%s", fault, body)
+			}
 		}
 		answers = append(answers, answer{t, response.StatusCode, response.Header, string(body), response.Close})
 		if response.Close {
@@ -268,6 +292,10 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 			t.Errorf("%s: the detail does not help: %s", body, a.body)
 		}
 	}
+	if a := n.do("POST", "/api/sessions/create/", `{"`+strings.Repeat("x", 100<<10)+`":1}`, bearer(n.service)).wantCode(400, "invalid_request"); len(a.body) > 1000 {
+		t.Errorf("the answer grew to %d bytes", len(a.body))
+	}
+	n.do("PATCH", "/api/sessions/current/", `{"a":1}`, token(tok), "Content-Encoding: gzip").wantCode(415, "unsupported_media_type")
 	n.do("GET", "/api/sessions/current/?token="+tok, "").wantCode(401, "session_invalid")
 	n.do("GET", "/api/sessions/"+tok+"/", "").wantCode(404, "not_found")
 	n.do("DELETE", "/api/sessions/by-id/"+tok+"/", "", token(tok)).wantCode(404, "not_found")
@@ -279,6 +307,13 @@ func TestABodyThatStallsOrEndsEarly(t *testing.T) {
 	answers := n.raw(head + `{"user`)
 	if len(answers) != 1 {
 		t.Fatalf("%d answers", len(answers))
+	}
+	answers[0].wantCode(400, "invalid_request")
+	before := n.sessions.Index()
+	late := newNode(t, func(c *Config) { c.RequestTimeout = 50 * time.Millisecond })
+	answers = late.slowly(100*time.Millisecond, strings.Replace(head, n.service, late.service, 1)+`{"user`, `_id":"a"}     `)
+	if len(answers) != 1 || late.sessions.Index() != before {
+		t.Fatalf("a body that came after the deadline: %+v", answers)
 	}
 	answers[0].wantCode(400, "invalid_request")
 	began := time.Now()
@@ -345,6 +380,17 @@ func TestLogsStayOneJSONLine(t *testing.T) {
 	n.do("GET", hostile+"hfs_0191.secretsecretsecretsecretsecretsecretsecretsec", "").want(404)
 	n.do("GET", "/hfk_"+strings.Repeat("S", 43)+"/x", "").want(404)
 	n.secret("hfk_" + strings.Repeat("S", 43))
+	jwt := n.jwt("u1", nil)
+	for _, path := range []string{jwt, "x" + jwt[5:], "HFS_0191." + strings.Repeat("s", 43), strings.Repeat("t", 43), strings.Repeat("/long", 101) + "/" + jwt} {
+		n.do("GET", "/"+path, "").want(404)
+		for _, part := range strings.Split(path, ".") {
+			if len(part) > 38 && !strings.Contains(part, "/") {
+				n.secret(part)
+			}
+		}
+	}
+	n.do("HFS_0191."+strings.Repeat("m", 43), "/livez", "").want(405)
+	n.secret(strings.Repeat("m", 43))
 	text := n.log.String()
 	for _, bad := range []string{"\x1b", "\r", "\u2028", "\u202e", "secretsecret", `\u001b`} {
 		if strings.Contains(text, bad) {
