@@ -25,10 +25,16 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// conn reads a plain HTTP/1 connection along with net/http. It refuses what headScan refuses, and turns net/http's own
+// stream is a connection whose sending half can be closed alone.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// conn reads an HTTP/1 connection, plain or inside TLS, along with net/http. It refuses what headScan refuses, and turns net/http's own
 // refusals, which are plain text, into problem documents.
 type conn struct {
-	*countedConn
+	stream
 	guard func(refusal) []byte
 
 	scan    headScan
@@ -48,7 +54,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if c.done {
 		return 0, io.EOF
 	}
-	n, err := c.countedConn.Read(p)
+	n, err := c.stream.Read(p)
 	if n == 0 {
 		return n, err
 	}
@@ -66,7 +72,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // Write passes on everything but net/http's own refusals, which it writes in one piece before any answer of ours.
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) < 16 || p[9] != '4' && p[9] != '5' || !isRefusal(p) {
-		return c.countedConn.Write(p)
+		return c.stream.Write(p)
 	}
 	why := refusal(c.why.Load())
 	if why == refusedNot {
@@ -76,7 +82,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		}
 	}
 	c.refused.Store(true)
-	if _, err := c.countedConn.Write(c.guard(why)); err != nil {
+	if _, err := c.stream.Write(c.guard(why)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -95,9 +101,9 @@ func (c *conn) Close() error {
 	if c.refused.Load() {
 		_ = c.CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-		_, _ = io.Copy(io.Discard, io.LimitReader(c.countedConn, lingerBytes))
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.stream, lingerBytes))
 	}
-	return c.countedConn.Close()
+	return c.stream.Close()
 }
 
 var _ net.Conn = (*conn)(nil)

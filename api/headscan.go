@@ -16,6 +16,7 @@ const (
 	refusedTwoLengths
 	refusedOldCoding
 	refusedHeadSize
+	refusedPlain // in place of a TLS handshake
 )
 
 // headScan follows the requests of one HTTP/1 connection, as far as it takes to see where each head begins and ends:

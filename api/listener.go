@@ -39,7 +39,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if l.guard == nil {
 		return counted, nil
 	}
-	return &conn{countedConn: counted, guard: l.guard}, nil
+	return &conn{stream: counted, guard: l.guard}, nil
 }
 
 func (l *listener) Close() error {

@@ -15,9 +15,9 @@ import (
 	"github.com/holdfastdb/holdfast/api/limit"
 )
 
-// maxTLSHeadBytes is what net/http reads of a head over TLS, where we see it only once it is parsed; the handler then
+// maxHTTP2HeadBytes is what net/http reads of a head of HTTP/2, which we see only once it is parsed; the handler then
 // holds it to MaxHeaderBytes. A head above this is refused by net/http itself, without a problem document.
-const maxTLSHeadBytes = 64 << 10
+const maxHTTP2HeadBytes = 64 << 10
 
 // Server is the public HTTP surface of one node.
 type Server struct {
@@ -78,14 +78,16 @@ func New(cfg Config, sessions Sessions, cluster Cluster) (*Server, error) {
 	s.http = http.Server{
 		Handler:                      s.Handler(),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as any other
-		TLSConfig:                    cfg.TLS,
 		ReadHeaderTimeout:            cfg.HeaderTimeout,
 		ReadTimeout:                  cfg.ReadTimeout,
 		WriteTimeout:                 cfg.WriteTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
-		MaxHeaderBytes:               maxTLSHeadBytes,
+		MaxHeaderBytes:               maxHTTP2HeadBytes,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 128},
 		ErrorLog:                     slog.NewLogLogger(netHTTPLog{cfg.Logger.Handler()}, slog.LevelWarn),
+	}
+	if cfg.TLS != nil {
+		s.http.TLSConfig = withProtocols(cfg.TLS) // net/http must see that there is HTTP/2
 	}
 	return s, nil
 }
@@ -102,7 +104,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Unlock()
 	var err error
 	if s.cfg.TLS != nil {
-		err = s.http.ServeTLS(limited, "", "")
+		err = s.http.Serve(newHandshakes(limited, s.http.TLSConfig, s.cfg.HeaderTimeout, s.wireProblem, s.log))
 	} else {
 		limited.guard = s.wireProblem
 		err = s.http.Serve(limited)

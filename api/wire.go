@@ -14,6 +14,7 @@ var refusals = map[refusal]*session.Error{
 	refusedFolded:     session.ErrInvalidRequest.With("a header of the request is folded over several lines"),
 	refusedTwoLengths: session.ErrInvalidRequest.With("the request gives the length of its body twice"),
 	refusedOldCoding:  session.ErrInvalidRequest.With("a request of HTTP/1.0 has no transfer coding"),
+	refusedPlain:      session.ErrInvalidRequest.With("this port speaks HTTPS: the request came without TLS"),
 	refusedHeadSize:   session.ErrHeadersTooLarge.With("the head of the request may have at most 16 KiB"),
 }
 

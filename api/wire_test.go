@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,10 +22,23 @@ import (
 	"time"
 )
 
+// dial connects to the node, and speaks HTTP/1 through TLS if the node does.
+func (n *node) dial() net.Conn {
+	if n.server.cfg.TLS == nil {
+		return must(net.Dial("tcp", n.addr))
+	}
+	return must(tls.Dial("tcp", n.addr, &tls.Config{InsecureSkipVerify: true}))
+}
+
+func overTLS(t *testing.T) func(*Config) {
+	certificate := selfSigned(t)
+	return func(c *Config) { c.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}} }
+}
+
 // raw sends bytes and reads the answers until the connection ends or nothing more comes.
 func (n *node) raw(chunks ...string) []answer {
 	n.t.Helper()
-	connection := must(net.Dial("tcp", n.addr))
+	connection := n.dial()
 	defer connection.Close()
 	for _, chunk := range chunks {
 		if _, err := io.WriteString(connection, chunk); err != nil {
@@ -84,7 +98,11 @@ func readAnswers(t *testing.T, connection net.Conn) []answer {
 const closing = "Connection: close\r\n"
 
 func TestHeadsThatTwoParsersMayReadDifferentlyAreRefused(t *testing.T) {
-	n := newNode(t, nil)
+	t.Run("plain", func(t *testing.T) { refuseAmbiguousHeads(t, newNode(t, nil)) })
+	t.Run("TLS", func(t *testing.T) { refuseAmbiguousHeads(t, newNode(t, overTLS(t))) })
+}
+
+func refuseAmbiguousHeads(t *testing.T, n *node) {
 	smuggled := "GET /livez HTTP/1.1\r\nHost: x\r\nX: smuggled\r\n\r\n"
 	for name, request := range map[string]string{
 		"both lengths":                    "POST /api/sessions/create/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
@@ -415,25 +433,26 @@ func TestOnlyFailuresAreLoggedByDefault(t *testing.T) {
 }
 
 func TestTLSSpeaksBothProtocols(t *testing.T) {
-	certificate := selfSigned(t)
-	n := newNode(t, func(c *Config) { c.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}} })
+	n := newNode(t, overTLS(t))
 	for protocol, alpn := range map[string]string{"HTTP/2.0": "h2", "HTTP/1.1": "http/1.1"} {
 		transport := &http.Transport{
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, NextProtos: []string{alpn}},
 			ForceAttemptHTTP2: alpn == "h2",
 		}
-		client := &http.Client{Transport: &contract{t: t, next: transport}}
-		response, err := client.Get("https://" + n.addr + "/livez")
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.Proto != protocol || response.StatusCode != 200 {
-			t.Errorf("%s: got %s %d", alpn, response.Proto, response.StatusCode)
+		n.client = &http.Client{Transport: &contract{t: t, next: transport}}
+		for path, want := range map[string]int{"/livez": 200, "/nothing": 404, "/api/sessions/current/": 401} {
+			response, err := n.client.Get("https://" + n.addr + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.Proto != protocol || response.StatusCode != want {
+				t.Errorf("%s: %s got %s %d", alpn, path, response.Proto, response.StatusCode)
+			}
 		}
 		request := must(http.NewRequest("GET", "https://"+n.addr+"/livez", nil))
 		request.Header.Set("X", strings.Repeat("a", MaxHeaderBytes))
-		response, err = client.Do(request)
+		response, err := n.client.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -442,6 +461,62 @@ func TestTLSSpeaksBothProtocols(t *testing.T) {
 			t.Errorf("%s: a large head got %d", alpn, response.StatusCode)
 		}
 		transport.CloseIdleConnections()
+	}
+}
+
+func TestPlainHTTPToATLSPortIsToldSo(t *testing.T) {
+	n := newNode(t, overTLS(t))
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "OPTIONS", "PATCH", "DELETE"} {
+		connection := must(net.Dial("tcp", n.addr))
+		must(io.WriteString(connection, method+" /livez HTTP/1.1\r\nHost: x\r\n\r\n"))
+		answers := readAnswers(t, connection)
+		connection.Close()
+		if len(answers) != 1 {
+			t.Fatalf("%s: %d answers", method, len(answers))
+		}
+		if answers[0].wantCode(400, "invalid_request"); !strings.Contains(answers[0].text("detail"), "TLS") {
+			t.Errorf("%s: %s", method, answers[0].body)
+		}
+	}
+}
+
+func TestAHandshakeThatStallsEnds(t *testing.T) {
+	n := newNode(t, func(c *Config) {
+		overTLS(t)(c)
+		c.HeaderTimeout, c.MaxConns = 100*time.Millisecond, 1
+	})
+	silent := must(net.Dial("tcp", n.addr))
+	defer silent.Close()
+	_ = silent.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := silent.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a silent connection was kept: %v", err)
+	}
+	if a := n.raw("GET /livez HTTP/1.1\r\nHost: x\r\n" + closing + "\r\n"); len(a) != 1 || a[0].status != 200 {
+		t.Errorf("its place was not given back: %+v", a)
+	}
+}
+
+// TestAFloodOfResetStreams opens and resets HTTP/2 streams as fast as can be (CVE-2023-44487): the connection may end,
+// the node goes on.
+func TestAFloodOfResetStreams(t *testing.T) {
+	n := newNode(t, overTLS(t))
+	connection := must(tls.Dial("tcp", n.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}))
+	defer connection.Close()
+	must(io.WriteString(connection, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"))
+	// :method GET, :scheme https, and :path and :authority as literals.
+	head := "\x82\x87\x04\x06/livez\x41\x01x"
+	for id := uint32(1); id < 20000; id += 2 {
+		stream := string(binary.BigEndian.AppendUint32(nil, id))
+		frames := "\x00\x00" + string(rune(len(head))) + "\x01\x05" + stream + head + "\x00\x00\x04\x03\x00" + stream + "\x00\x00\x00\x08"
+		if _, err := io.WriteString(connection, frames); err != nil {
+			break
+		}
+	}
+	if a := n.raw("GET /leaderz HTTP/1.1\r\nHost: x\r\n" + closing + "\r\n"); len(a) != 1 || a[0].status != 200 {
+		t.Errorf("after the flood: %+v", a)
+	}
+	if !strings.Contains(n.log.String(), `"path":"/livez"`) {
+		t.Error("no stream of the flood was a request")
 	}
 }
 
