@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -45,6 +46,7 @@ type node struct {
 	cluster  *fixedCluster
 	addr     string
 	log      *lockedBuffer
+	registry *prometheus.Registry
 	client   *http.Client
 	service  string
 	operator string
@@ -92,6 +94,7 @@ func newNode(t *testing.T, change func(*Config)) *node {
 		Now:     func() time.Time { return n.now() },
 	}))
 	registry := prometheus.NewRegistry()
+	n.registry = registry
 	cfg := Config{
 		NodeID: "n1", Keys: must(auth.OpenKeys(keysPath)), Logins: logins, Policy: n.sessions.policy, AccessLog: AccessLogAll,
 		Logger:  slog.New(slog.NewJSONHandler(n.log, nil)),
@@ -131,15 +134,16 @@ func (n *node) now() time.Time {
 	return n.sessions.now.Std()
 }
 
-// checkLog demands that every line is one JSON object and holds no secret.
+// checkLog demands that every line is one JSON object, and that neither the log nor the metrics hold a secret.
 func (n *node) checkLog() {
 	text := n.log.String()
+	series := fmt.Sprint(must(n.registry.Gather()))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, secret := range n.secrets {
 		for _, part := range strings.Split(secret, ".") {
-			if len(part) > 38 && strings.Contains(text, part) {
-				n.t.Error("a secret is in the log")
+			if len(part) > 38 && (strings.Contains(text, part) || strings.Contains(series, part)) {
+				n.t.Error("a secret is in the log or in the metrics")
 			}
 		}
 	}

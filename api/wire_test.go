@@ -319,6 +319,24 @@ func TestBodiesAreReadStrictly(t *testing.T) {
 	n.do("DELETE", "/api/sessions/by-id/"+tok+"/", "", token(tok)).wantCode(404, "not_found")
 }
 
+func TestALargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
+	n := newNode(t, nil)
+	head := "POST /api/sessions/create/ HTTP/1.1\r\nHost: x\r\n" + bearer(n.service) + "\r\nContent-Type: application/json\r\n"
+	for name, request := range map[string]string{
+		"by its length": head + "Expect: 100-continue\r\nContent-Length: 200000\r\n\r\n",
+		"by its chunks": head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("10000\r\n"+strings.Repeat(" ", 0x10000)+"\r\n", 3) + "0\r\n\r\n",
+	} {
+		a := n.raw(request)
+		if len(a) != 1 || !a[0].closes {
+			t.Fatalf("%s: got %+v", name, a)
+		}
+		a[0].wantCode(413, "payload_too_large")
+	}
+	// A body of just the limit is read, and refused for what is in it.
+	n.do("POST", "/api/sessions/create/", strings.Repeat(" ", MaxBodyBytes), bearer(n.service)).wantCode(400, "invalid_request")
+	n.do("POST", "/api/sessions/create/", strings.Repeat(" ", MaxBodyBytes+1), bearer(n.service)).wantCode(413, "payload_too_large")
+}
+
 func TestABodyThatStallsOrEndsEarly(t *testing.T) {
 	n := newNode(t, func(c *Config) { c.ReadTimeout, c.HeaderTimeout = 200*time.Millisecond, 200*time.Millisecond })
 	head := "POST /api/sessions/create/ HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + n.service + "\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
