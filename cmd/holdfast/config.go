@@ -25,6 +25,7 @@ type Config struct {
 	ClusterKeyFile, KeysFile               string
 	MaxStaleness, DiskTimeout              time.Duration
 	RaftMultiplier                         int
+	SnapshotBytes, TrailingBytes           int64
 	TLSCert, TLSKey                        string
 	TrustedProxies, TrustedOrigins, Hosts  []string
 	InsecureCookies                        bool
@@ -72,6 +73,8 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Zone, "zone", "", "where this node stands, for people")
 	f.DurationVar(&c.MaxStaleness, "max-staleness", 5*time.Second, "a local read is refused unless this node was proved fresh within this time")
 	f.IntVar(&c.RaftMultiplier, "raft-multiplier", 1, "scales heartbeats and elections for slow networks, 1 to 20")
+	f.Int64Var(&c.SnapshotBytes, "snapshot-bytes", 64<<20, "after so many bytes of new log the table is flushed and the log cut")
+	f.Int64Var(&c.TrailingBytes, "trailing-bytes", 64<<20, "bytes of log kept behind that; a node that is further behind is sent the whole state")
 	f.DurationVar(&c.DiskTimeout, "disk-timeout", 5*time.Second, "a disk that takes longer than this for one write ends the process")
 }
 

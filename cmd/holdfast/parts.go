@@ -41,6 +41,7 @@ func (c Config) cluster() cluster.Config {
 		BootstrapExpect: c.BootstrapExpect, KeyFile: c.ClusterKeyFile,
 		MaxStaleness: c.MaxStaleness, RequestTimeout: c.RequestTimeout,
 		RaftMultiplier: c.RaftMultiplier, DiskTimeout: c.DiskTimeout,
+		SnapshotBytes: c.SnapshotBytes, TrailingBytes: c.TrailingBytes,
 	}
 }
 
