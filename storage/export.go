@@ -14,165 +14,102 @@ const importSuffix = ".import"
 // reader makes the file grow, so spool it and Close.
 type Export struct {
 	Point Point
-	tx    *bbolt.Tx
+	disk  *disk
 }
 
 // Export opens the durable state; call Flush first for all that is written.
 func (t *Table) Export() (*Export, error) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	tx, err := t.db.Begin(false)
+	d, err := t.pinned()
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	p, err := readPoint(tx)
+	p, err := d.point()
 	if err != nil {
-		return nil, errors.Join(err, tx.Rollback())
+		d.unpin()
+		return nil, fmt.Errorf("export: %w", err)
 	}
-	return &Export{Point: p, tx: tx}, nil
+	return &Export{Point: p, disk: d}, nil
 }
 
 // Each calls fn for every pair in ascending order, until an error. Key and
 // value are valid during the call alone.
 func (e *Export) Each(fn func(key, value []byte) error) error {
-	c := e.tx.Bucket(dataBucket).Cursor()
-	for key, stored := c.First(); key != nil; key, stored = c.Next() {
-		value, err := unseal(key, stored)
+	c, err := e.disk.seek(nil)
+	for err == nil && c.key != nil {
+		var value []byte
+		if value, err = unseal(c.key, c.sealed); err == nil {
+			err = fn(c.key, value)
+		}
 		if err == nil {
-			err = fn(key, value)
+			err = c.next()
 		}
-		if err != nil {
-			return fmt.Errorf("export: %w", err)
-		}
+	}
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
 	}
 	return nil
 }
 
-// Close lets the pages go. It must be called once.
-func (e *Export) Close() error { return e.tx.Rollback() }
+// Close lets the pages go. The error is always nil; a second call does nothing.
+func (e *Export) Close() error {
+	if e.disk != nil {
+		e.disk.unpin()
+		e.disk = nil
+	}
+	return nil
+}
 
 // Import replaces the whole table, memory included, by the pairs that fill
 // puts, at point p. The new file is written beside, synced, renamed over the
-// old one, and swapped in under the lock that every reader takes. An error, or
-// a crash before the rename, leaves the old state. It must not run beside Write
-// or Advance.
+// old one, and shown to readers. An error, or a crash, before the rename leaves
+// the old state; an error after it also fails the table, as a flush would. It
+// must not run beside Write or Advance.
 func (t *Table) Import(p Point, fill func(put func(key, value []byte) error) error) error {
 	t.flushing.Lock()
 	defer t.flushing.Unlock()
+	if err := t.unusable(); err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
 	db, err := t.writeBeside(p, fill)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
-	t.o.step("import written")
-	if err := os.Rename(t.path+importSuffix, t.path); err != nil {
-		return errors.Join(fmt.Errorf("import: %w", err), db.Close())
-	}
-	t.o.step("import renamed")
-	if err := syncDir(t.path); err != nil {
-		return errors.Join(fmt.Errorf("import: %w", err), db.Close())
-	}
-
-	t.mu.Lock()
-	old := t.db
-	t.db, t.mem, t.frozen = db, newMemtable(), nil
-	t.written, t.durable, t.sealed = p, p, p
-	t.midEntry = false
-	t.changed.Broadcast()
-	t.mu.Unlock()
-	return old.Close() // waits for exports of the old state
-}
-
-// writeBeside returns the new file, open and synced. It is not yet the table's,
-// so its transactions need no fsync of their own.
-func (t *Table) writeBeside(p Point, fill func(put func(key, value []byte) error) error) (*bbolt.DB, error) {
-	path := t.path + importSuffix
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	db, _, err := openFile(path, t.o.InitialMmapSize)
-	if err != nil {
-		return nil, err
-	}
-	db.NoSync = true
-	w := importer{db: db}
-	if err = fill(w.put); err == nil {
-		err = w.finish(p)
-	}
+	next, err := openDisk(db)
 	if err == nil {
-		err = db.Sync()
+		err = errors.Join(t.o.step("import written"), os.Rename(t.path+importSuffix, t.path))
 	}
 	if err != nil {
-		w.abort()
-		return nil, errors.Join(err, db.Close(), os.Remove(path))
-	}
-	db.NoSync = false
-	return db, nil
-}
-
-const importPairs = 10_000 // of one transaction
-
-type importer struct {
-	db *bbolt.DB
-	tx *bbolt.Tx
-	n  int
-}
-
-func (w *importer) put(key, value []byte) (err error) {
-	if w.tx == nil {
-		if w.tx, err = w.db.Begin(true); err != nil {
-			return err
+		if next != nil {
+			next.unpin()
 		}
+		return errors.Join(fmt.Errorf("import: %w", err), db.Close())
 	}
-	data := w.tx.Bucket(dataBucket)
-	data.FillPercent = 0.95 // pairs come in order
-	if err := data.Put(key, seal(key, value)); err != nil {
-		return err
+	// The name leads to the new state, so there is no way back to the old one.
+	if err = errors.Join(t.o.step("import renamed"), syncDir(t.path)); err != nil {
+		err = fmt.Errorf("import: %w", err)
 	}
-	if w.n++; w.n%importPairs == 0 {
-		err, w.tx = w.tx.Commit(), nil
-	}
+	t.replace(db, next, p, err)
 	return err
 }
 
-func (w *importer) finish(p Point) error {
-	if w.tx != nil {
-		tx := w.tx
-		w.tx = nil
-		if err := tx.Commit(); err != nil {
-			return err
+// replace lets go of the old state. Its file is closed when the last export of
+// it is, and the log does not wait for that.
+func (t *Table) replace(db *bbolt.DB, next *disk, p Point, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.db
+	t.show(next)
+	t.db, t.mem, t.frozen = db, newMemtable(), nil
+	t.written, t.durable, t.sealed = p, p, p
+	t.midEntry, t.err = false, err
+	t.imports++
+	t.tell()
+	t.signal() // an error is told by the flusher
+	t.retired.Go(func() {
+		if err := old.Close(); err != nil {
+			t.o.Logger.Error("close of a replaced file failed", "file", t.path, "error", err)
 		}
-	}
-	return w.db.Update(func(tx *bbolt.Tx) error { return writePoint(tx, p) })
-}
-
-func (w *importer) abort() {
-	if w.tx != nil {
-		_ = w.tx.Rollback()
-	}
-}
-
-// Stats of a table.
-type Stats struct {
-	MemoryBytes int64 // in the memtables
-	FileBytes   int64
-	Flushes     uint64
-	FlushTook   float64 // seconds of the last flush
-	FreePages   int
-	OpenReads   int
-	Durable     uint64 // index
-}
-
-// Stats returns figures for the operator.
-func (t *Table) Stats() Stats {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	s := Stats{
-		MemoryBytes: t.mem.bytes, Flushes: t.flushes, FlushTook: t.lastTook.Seconds(), Durable: t.durable.Index,
-		FreePages: t.db.Stats().FreePageN, OpenReads: t.db.Stats().OpenTxN,
-	}
-	if t.frozen != nil {
-		s.MemoryBytes += t.frozen.bytes
-	}
-	_ = t.db.View(func(tx *bbolt.Tx) error { s.FileBytes = tx.Size(); return nil })
-	return s
+	})
 }

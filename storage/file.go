@@ -22,8 +22,9 @@ var ErrNewerFormat = errors.New("the file has a newer format: start the release 
 // ErrLocked is returned for a file that another process has open.
 var ErrLocked = errors.New("another process has the file open")
 
-// ErrCorrupt is returned where a value does not match its CRC.
-var ErrCorrupt = errors.New("a stored value does not match its checksum")
+// ErrCorrupt is returned where a value does not match its CRC, and where the
+// file's structure cannot be followed.
+var ErrCorrupt = errors.New("the file is damaged: what is stored is not what was written")
 
 var (
 	dataBucket = []byte("data")
@@ -37,46 +38,82 @@ const crcLen = 4
 
 // openFile opens or makes the bbolt file at path, and reads its point.
 func openFile(path string, initialMmapSize int) (*bbolt.DB, Point, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+	db, p, err := openBolt(path, initialMmapSize)
+	if err != nil {
+		return nil, Point{}, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, p, nil
+}
+
+func openBolt(path string, initialMmapSize int) (db *bbolt.DB, p Point, err error) {
+	defer damaged(&err) // bbolt walks the whole file, and panics at what it cannot follow
+	size, err := wholeSize(path)
+	if err != nil {
+		return nil, Point{}, err
+	}
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		FreelistType:    bbolt.FreelistMapType,
 		NoFreelistSync:  true,
 		InitialMmapSize: initialMmapSize,
 	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		err = ErrLocked
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, Point{}, ErrLocked
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum):
+		return nil, Point{}, fmt.Errorf("%w (%w)", ErrCorrupt, err)
+	case err != nil:
+		return nil, Point{}, err
+	}
+	if size == 0 {
+		err = errors.Join(db.Update(prepare), syncDir(path))
+	}
+	if err == nil {
+		err = db.View(func(tx *bbolt.Tx) (err error) { p, err = recognise(tx); return err })
 	}
 	if err != nil {
-		return nil, Point{}, fmt.Errorf("open %s: %w", path, err)
-	}
-	var p Point
-	if err = db.Update(prepare); err == nil {
-		err = db.View(func(tx *bbolt.Tx) (err error) { p, err = readPoint(tx); return err })
-	}
-	if err != nil {
-		return nil, Point{}, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+		return nil, Point{}, errors.Join(err, db.Close())
 	}
 	return db, p, nil
 }
 
-// prepare makes the buckets of a new file and refuses a newer one.
+// prepare makes the buckets of a new file.
 func prepare(tx *bbolt.Tx) error {
+	if _, err := tx.CreateBucketIfNotExists(dataBucket); err != nil {
+		return err
+	}
 	meta, err := tx.CreateBucketIfNotExists(metaBucket)
 	if err != nil {
 		return err
 	}
-	if _, err := tx.CreateBucketIfNotExists(dataBucket); err != nil {
-		return err
+	return meta.Put(formatKey, binary.BigEndian.AppendUint16(nil, FormatVersion))
+}
+
+// recognise refuses what is not a table of ours, and a newer one, and returns
+// the point of any other.
+func recognise(tx *bbolt.Tx) (Point, error) {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		return Point{}, errors.New("this is a bbolt file, but not a table of Holdfast")
 	}
-	switch format := meta.Get(formatKey); {
-	case format == nil:
-		return meta.Put(formatKey, binary.BigEndian.AppendUint16(nil, FormatVersion))
-	case len(format) != 2:
-		return fmt.Errorf("format: %w", ErrCorrupt)
-	case binary.BigEndian.Uint16(format) > FormatVersion:
-		return fmt.Errorf("format %d: %w", binary.BigEndian.Uint16(format), ErrNewerFormat)
+	format := meta.Get(formatKey)
+	if len(format) != 2 {
+		return Point{}, fmt.Errorf("format: %w", ErrCorrupt)
 	}
-	return nil
+	if version := binary.BigEndian.Uint16(format); version > FormatVersion {
+		return Point{}, fmt.Errorf("format %d: %w", version, ErrNewerFormat)
+	}
+	if tx.Bucket(dataBucket) == nil {
+		return Point{}, fmt.Errorf("data: %w", ErrCorrupt)
+	}
+	return readPoint(tx)
+}
+
+// damaged turns a panic of bbolt, which asserts what it reads, into an error.
+func damaged(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("%w (%v)", ErrCorrupt, r)
+	}
 }
 
 // seal returns the stored form of a value: its CRC-32C and itself.
@@ -126,7 +163,7 @@ func readPoint(tx *bbolt.Tx) (Point, error) {
 	return p, nil
 }
 
-// syncDir makes a rename in the directory of path durable.
+// syncDir makes a new name in the directory of path durable.
 func syncDir(path string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {

@@ -2,10 +2,20 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
+)
+
+// How full bbolt leaves a page that it splits. Records and events are appended,
+// and would leave half of every page empty for ever at bbolt's default of 0.5;
+// index keys lie all over, and need room where they split.
+const (
+	mixedFill   = 0.75
+	orderedFill = 0.95 // an import's pairs all come in order
 )
 
 // signal wakes the flusher. The caller holds mu.
@@ -38,31 +48,37 @@ func (t *Table) flushLoop() {
 
 // Flush makes everything up to the last Advance durable, and records index and
 // term if they are greater than the table's own: the log has entries that
-// bring no data. It returns ctx's error, or that of the flush.
+// bring no data. It returns ctx's error, or that of the flush, or one that says
+// that the state was replaced meanwhile.
 func (t *Table) Flush(ctx context.Context, index, term uint64) error {
-	stop := context.AfterFunc(ctx, func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.changed.Broadcast()
-	})
-	defer stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if index > t.written.Index {
 		t.written.Index, t.written.Term = index, term
 	}
-	want := t.written
+	want, imports := t.written, t.imports
 	for t.durable.Index < want.Index || t.durable.ConfigurationIndex < want.ConfigurationIndex {
 		switch {
 		case t.err != nil:
 			return t.err
-		case ctx.Err() != nil:
-			return fmt.Errorf("flush: %w", ctx.Err())
+		case t.imports != imports:
+			return errors.New("flush: an import has replaced the state")
 		case t.closed:
-			return fmt.Errorf("flush: the table is closed")
+			return fmt.Errorf("flush: %w", errClosed)
 		}
 		t.signal()
-		t.changed.Wait()
+		changed := t.changed
+		t.mu.Unlock()
+		var err error
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = fmt.Errorf("flush: %w", ctx.Err())
+		}
+		t.mu.Lock()
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -75,21 +91,20 @@ func (t *Table) flush() error {
 	if !t.freeze() {
 		return t.failed()
 	}
-	t.o.step("frozen")
 	began := time.Now()
-	err := t.commit()
-	t.o.step("committed")
+	next, err := t.commit()
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil {
 		t.err = fmt.Errorf("flush %s: %w", t.path, err)
 	} else {
+		t.show(next)
 		t.durable, t.frozen = t.sealed, nil
 		t.flushes++
 		t.lastTook = time.Since(began)
 	}
-	t.changed.Broadcast()
+	t.tell()
 	return t.err
 }
 
@@ -107,7 +122,20 @@ func (t *Table) freeze() bool {
 		return false
 	}
 	t.frozen, t.mem, t.sealed = t.mem, newMemtable(), t.written
+	if t.disk.tx.Size()+growth(t.frozen) > int64(t.o.InitialMmapSize) {
+		// The commit may have to map the file anew, and would wait for ever for a
+		// transaction that ends after it. Readers take one each meanwhile.
+		t.show(nil)
+	}
 	return true
+}
+
+// growth bounds what a commit of m can add to the file: each pair changes a
+// leaf, the leaf may merge with its neighbour, and as many branches lie above;
+// what is new fills pages by half at least.
+func growth(m *memtable) int64 {
+	const meta = 1 << 20
+	return meta + 4*m.bytes + 4*int64(m.len)*int64(os.Getpagesize())
 }
 
 func (t *Table) failed() error {
@@ -116,23 +144,50 @@ func (t *Table) failed() error {
 	return t.err
 }
 
-// commit writes the frozen memtable, in key order, and its point in one fsynced
-// transaction. frozen and sealed stay as they are while flushing is held.
-func (t *Table) commit() error {
-	return t.db.Update(func(tx *bbolt.Tx) error {
-		data := tx.Bucket(dataBucket)
-		for n := t.frozen.head.next[0]; n != nil; n = n.next[0] {
-			var err error
-			if n.deleted {
-				err = data.Delete(n.key)
-			} else {
-				err = data.Put(n.key, seal(n.key, n.value))
-			}
-			if err != nil {
-				return err
-			}
+// unusable returns why the table takes nothing more, or nil.
+func (t *Table) unusable() error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.closed {
+		return errClosed
+	}
+	return t.err
+}
+
+// commit writes the frozen memtable and its point in one fsynced transaction,
+// and returns what readers are to see then. frozen and sealed stay as they are
+// while flushing is held.
+func (t *Table) commit() (next *disk, err error) {
+	defer damaged(&err)
+	if err := t.o.step("frozen"); err != nil {
+		return nil, err
+	}
+	if err := t.db.Update(t.writeFrozen); err != nil {
+		return nil, err
+	}
+	if err := t.o.step("committed"); err != nil {
+		return nil, err
+	}
+	return openDisk(t.db)
+}
+
+// writeFrozen puts the pairs in the order of their keys: bbolt fills pages then.
+func (t *Table) writeFrozen(tx *bbolt.Tx) error {
+	data := tx.Bucket(dataBucket)
+	data.FillPercent = mixedFill
+	for n := t.frozen.head.next[0]; n != nil; n = n.next[0] {
+		var err error
+		if n.deleted {
+			err = data.Delete(n.key)
+		} else {
+			err = data.Put(n.key, seal(n.key, n.value))
 		}
-		t.o.step("written")
-		return writePoint(tx, t.sealed)
-	})
+		if err != nil {
+			return err
+		}
+	}
+	if err := t.o.step("written"); err != nil {
+		return err
+	}
+	return writePoint(tx, t.sealed)
 }

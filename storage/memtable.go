@@ -11,10 +11,15 @@ const (
 // memtable is an ordered map, a skip list (Pugh, 1990). Its owner holds a lock
 // around every call; a key once in is never taken out, a delete is a tombstone.
 type memtable struct {
-	head  *memnode
-	bytes int64
-	len   int
-	seed  uint64
+	head   *memnode
+	height int // of the highest node
+	bytes  int64
+	len    int
+	seed   uint64
+
+	// Nodes come by the slab: they all die together, with the memtable.
+	nodes []memnode
+	links []*memnode
 }
 
 type memnode struct {
@@ -24,17 +29,19 @@ type memnode struct {
 	next    []*memnode
 }
 
+const slab = 128 // nodes
+
 func newMemtable() *memtable {
-	return &memtable{head: &memnode{next: make([]*memnode, maxHeight)}, seed: 0x9e3779b97f4a7c15}
+	return &memtable{head: &memnode{next: make([]*memnode, maxHeight)}, height: 1, seed: 0x9e3779b97f4a7c15}
 }
 
 // set keeps key and value as they are: the caller gives them away.
 func (m *memtable) set(key, value []byte, deleted bool) {
 	var before [maxHeight]*memnode
 	n := m.head
-	for level := maxHeight - 1; level >= 0; level-- {
-		for n.next[level] != nil && bytes.Compare(n.next[level].key, key) < 0 {
-			n = n.next[level]
+	for level := m.height - 1; level >= 0; level-- {
+		for next := n.next[level]; next != nil && bytes.Compare(next.key, key) < 0; next = n.next[level] {
+			n = next
 		}
 		before[level] = n
 	}
@@ -43,7 +50,12 @@ func (m *memtable) set(key, value []byte, deleted bool) {
 		at.value, at.deleted = value, deleted
 		return
 	}
-	added := &memnode{key: key, value: value, deleted: deleted, next: make([]*memnode, m.height())}
+	height := m.draw()
+	for ; m.height < height; m.height++ {
+		before[m.height] = m.head
+	}
+	added := m.node(height)
+	added.key, added.value, added.deleted = key, value, deleted
 	for level := range added.next {
 		added.next[level] = before[level].next[level]
 		before[level].next[level] = added
@@ -52,8 +64,23 @@ func (m *memtable) set(key, value []byte, deleted bool) {
 	m.bytes += int64(len(key) + len(value) + nodeBytes)
 }
 
-// height draws a node's height by xorshift: chance is needed, secrecy is not.
-func (m *memtable) height() int {
+// node takes a node of a height from the slabs.
+func (m *memtable) node(height int) *memnode {
+	if len(m.nodes) == 0 {
+		m.nodes = make([]memnode, slab)
+	}
+	if len(m.links) < height {
+		m.links = make([]*memnode, slab+maxHeight)
+	}
+	n := &m.nodes[0]
+	m.nodes = m.nodes[1:]
+	n.next = m.links[:height:height]
+	m.links = m.links[height:]
+	return n
+}
+
+// draw draws a node's height by xorshift: chance is needed, secrecy is not.
+func (m *memtable) draw() int {
 	m.seed ^= m.seed << 13
 	m.seed ^= m.seed >> 7
 	m.seed ^= m.seed << 17
@@ -75,9 +102,9 @@ func (m *memtable) get(key []byte) *memnode {
 // seek returns the first node at or after key, or nil.
 func (m *memtable) seek(key []byte) *memnode {
 	n := m.head
-	for level := maxHeight - 1; level >= 0; level-- {
-		for n.next[level] != nil && bytes.Compare(n.next[level].key, key) < 0 {
-			n = n.next[level]
+	for level := m.height - 1; level >= 0; level-- {
+		for next := n.next[level]; next != nil && bytes.Compare(next.key, key) < 0; next = n.next[level] {
+			n = next
 		}
 	}
 	return n.next[0]

@@ -4,26 +4,29 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-
-	"go.etcd.io/bbolt"
 )
 
 // Get returns the value of key and whether there is one. The value must not be
-// changed. ErrCorrupt is in the chain of an error that a bad checksum makes.
+// changed. ErrCorrupt is in the chain of an error that damage makes.
 func (t *Table) Get(key []byte) (value []byte, ok bool, err error) {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
 	if n := t.inMemory(key); n != nil {
-		return n.value, !n.deleted, nil
+		value, ok = n.value, !n.deleted
+		t.mu.RUnlock()
+		return value, ok, nil
 	}
-	err = t.db.View(func(tx *bbolt.Tx) error {
-		value, ok, err = fromDisk(tx.Bucket(dataBucket), key)
-		return err
-	})
-	return value, ok, err
+	// The file is read without the lock: no writer waits for a page to come in.
+	d, err := t.pinned()
+	t.mu.RUnlock()
+	if err != nil {
+		return nil, false, err
+	}
+	defer d.unpin()
+	return d.get(key)
 }
 
 // inMemory returns the newest node of key, which may be a tombstone, or nil.
+// The caller holds mu.
 func (t *Table) inMemory(key []byte) *memnode {
 	if n := t.mem.get(key); n != nil || t.frozen == nil {
 		return n
@@ -31,17 +34,16 @@ func (t *Table) inMemory(key []byte) *memnode {
 	return t.frozen.get(key)
 }
 
-// fromDisk copies: bbolt's memory is gone when its transaction ends.
-func fromDisk(data *bbolt.Bucket, key []byte) ([]byte, bool, error) {
-	stored := data.Get(key)
-	if stored == nil {
-		return nil, false, nil
+// pinned returns the file as of the last flush; unpin it. The caller holds mu.
+func (t *Table) pinned() (*disk, error) {
+	if t.disk != nil {
+		t.disk.pin()
+		return t.disk, nil
 	}
-	value, err := unseal(key, stored)
-	if err != nil {
-		return nil, false, err
+	if t.closed {
+		return nil, errClosed
 	}
-	return bytes.Clone(value), true, nil
+	return openDisk(t.db) // the flush under way may have to map the file anew
 }
 
 // Scan calls fn for each pair with from ≤ key < to, in ascending order, until
@@ -54,14 +56,19 @@ func (t *Table) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 // Reader reads one consistent state.
 type Reader struct {
 	t    *Table
-	data *bbolt.Bucket
+	disk *disk
 }
 
 // View calls fn with a Reader of one state. Writers wait for fn: keep it short.
 func (t *Table) View(fn func(Reader) error) error {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.db.View(func(tx *bbolt.Tx) error { return fn(Reader{t, tx.Bucket(dataBucket)}) })
+	d, err := t.pinned()
+	if err != nil {
+		return err
+	}
+	defer d.unpin()
+	return fn(Reader{t, d})
 }
 
 // Get is Table.Get in this state.
@@ -69,7 +76,7 @@ func (r Reader) Get(key []byte) (value []byte, ok bool, err error) {
 	if n := r.t.inMemory(key); n != nil {
 		return n.value, !n.deleted, nil
 	}
-	return fromDisk(r.data, key)
+	return r.disk.get(key)
 }
 
 // Scan is Table.Scan in this state. It merges the three levels; of two that
@@ -79,10 +86,9 @@ func (r Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 	if r.t.frozen != nil {
 		levels[1] = r.t.frozen.seek(from)
 	}
-	cursor := r.data.Cursor()
-	diskKey, stored := cursor.Seek(from)
-	for {
-		next := diskKey
+	file, err := r.disk.seek(from)
+	for err == nil {
+		next := file.key
 		for _, n := range levels {
 			if n != nil && (next == nil || bytes.Compare(n.key, next) < 0) {
 				next = n.key
@@ -100,9 +106,11 @@ func (r Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 				levels[i] = n.next[0]
 			}
 		}
-		key, sealed := next, stored
-		if bytes.Equal(diskKey, next) {
-			diskKey, stored = cursor.Next()
+		sealed := file.sealed
+		if bytes.Equal(file.key, next) {
+			if err = file.next(); err != nil {
+				return err
+			}
 		}
 		if young != nil {
 			if !young.deleted && !fn(young.key, young.value) {
@@ -110,28 +118,38 @@ func (r Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 			}
 			continue
 		}
-		value, err := unseal(key, sealed)
+		value, err := unseal(next, sealed)
 		if err != nil {
 			return err
 		}
-		if !fn(key, value) {
+		if !fn(next, value) {
 			return nil
 		}
 	}
+	return err
 }
 
 // Scrub rereads every pair of the file, checks its checksum and gives it to fn,
-// in pieces of pieceSize between which pause is called and no lock is held. fn
-// may be nil. It sees pairs as they are when it comes to them, not one state.
+// in pieces of pieceSize pairs, between which pause is called. fn may be nil. It
+// holds no lock, and sees pairs as they are when it comes to them, not one state.
 func (t *Table) Scrub(ctx context.Context, pieceSize int, pause func(), fn func(key, value []byte) error) error {
+	if pieceSize < 1 {
+		return fmt.Errorf("scrub: pieces of %d pairs", pieceSize)
+	}
+	if fn == nil {
+		fn = func(key, value []byte) error { return nil }
+	}
 	var from []byte
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		last, err := t.scrubPiece(from, pieceSize, fn)
-		if err != nil || last == nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("scrub %s: %w", t.path, err)
+		}
+		if last == nil {
+			return nil
 		}
 		from = append(last, 0)
 		pause()
@@ -141,25 +159,28 @@ func (t *Table) Scrub(ctx context.Context, pieceSize int, pause func(), fn func(
 // scrubPiece returns the last key that it has read, nil at the end.
 func (t *Table) scrubPiece(from []byte, n int, fn func(key, value []byte) error) (last []byte, err error) {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	err = t.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(dataBucket).Cursor()
-		key, stored := c.Seek(from)
-		for ; key != nil && n > 0; key, stored = c.Next() {
-			value, err := unseal(key, stored)
-			if err == nil && fn != nil {
-				err = fn(key, value)
-			}
-			if err != nil {
-				return fmt.Errorf("scrub %s: %w", t.path, err)
-			}
-			last = append(last[:0], key...)
-			n--
+	d, err := t.pinned()
+	t.mu.RUnlock()
+	if err != nil {
+		return nil, err
+	}
+	defer d.unpin()
+	c, err := d.seek(from)
+	for ; err == nil && c.key != nil && n > 0; n-- {
+		value, err := unseal(c.key, c.sealed)
+		if err == nil {
+			err = fn(c.key, value)
 		}
-		if key == nil {
-			last = nil
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
+		last = append(last[:0], c.key...)
+		if err = c.next(); err != nil {
+			return nil, err
+		}
+	}
+	if c.key == nil {
+		last = nil
+	}
 	return last, err
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -19,23 +20,40 @@ const (
 
 // Point says how far into the log a state reaches.
 type Point struct {
-	Index              uint64
-	Term               uint64
-	Configuration      []byte // the newest cluster configuration at or below Index, opaque
+	Index uint64
+	Term  uint64
+	// Configuration is the newest cluster configuration that was committed when
+	// the state was, opaque. Its entry brings no data, so it may lie above Index.
+	Configuration      []byte
 	ConfigurationIndex uint64
 }
 
+// How a writer is held where memory fills faster than the disk takes it, in
+// multiples of FlushBytes. To stop it until the flush ends would make one entry
+// pay for all; to slow each entry down a little lets the flush catch up.
+const (
+	slowAt   = 2 // an entry waits for the flush, for stall at most
+	stopAt   = 4 // an entry waits for the flush
+	stall    = 50 * time.Millisecond
+	mostMmap = min(64<<30, math.MaxInt/4)
+)
+
+var errClosed = errors.New("the table is closed")
+
 // Options of a table. The zero value is a table with the defaults.
 type Options struct {
-	FlushInterval   time.Duration // how long a write may stay in memory alone; default 1 s
-	FlushBytes      int64         // memory that starts a flush, and at which a writer waits for one; default 8 MiB
-	InitialMmapSize int           // bytes of address space taken at once, so that growth need not wait for readers; default 1 GiB
-	Logger          *slog.Logger  // default: none
+	FlushInterval time.Duration // how long a write may stay in memory alone; default 1 s
+	FlushBytes    int64         // memory that starts a flush; default 8 MiB. Four times as much is the most there is
+	// InitialMmapSize is the address space, not memory, that is taken at once, in
+	// bytes: a file that outgrows it must wait for every reader at each flush.
+	// Default 64 GiB.
+	InitialMmapSize int
+	Logger          *slog.Logger // default: none
 	// OnError is told, once, of a flush that failed. It runs on the flusher's
 	// goroutine and must not call Close. Default: nobody is told but the log.
 	OnError func(error)
 
-	step func(name string) // tests stop the table between two steps
+	step func(name string) error // tests stop the table between two steps, or fail one
 }
 
 func (o Options) withDefaults() Options {
@@ -46,7 +64,7 @@ func (o Options) withDefaults() Options {
 		o.FlushBytes = 8 << 20
 	}
 	if o.InitialMmapSize <= 0 {
-		o.InitialMmapSize = 1 << 30
+		o.InitialMmapSize = mostMmap
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -55,7 +73,7 @@ func (o Options) withDefaults() Options {
 		o.OnError = func(error) {}
 	}
 	if o.step == nil {
-		o.step = func(string) {}
+		o.step = func(string) error { return nil }
 	}
 	return o
 }
@@ -69,17 +87,19 @@ type Table struct {
 	// flushing excludes flush and import from each other: both replace what is
 	// on disk. It is taken before mu.
 	flushing sync.Mutex
+	retired  sync.WaitGroup // files that imports have replaced, until they are closed
 
-	// mu guards all below. Readers hold it through a whole read, so that a file
-	// is not closed under them.
+	// mu guards all below.
 	mu       sync.RWMutex
-	changed  *sync.Cond // on mu: a flush has ended, or the table
+	changed  chan struct{} // closed, and replaced, when a flush has ended, or the table
 	db       *bbolt.DB
+	disk     *disk     // what readers see of db; nil while a flush may map the file anew
 	mem      *memtable // takes the writes
 	frozen   *memtable // being flushed; nil between flushes
 	written  Point     // what mem reaches, as of the last Advance
 	sealed   Point     // what frozen reaches
 	durable  Point     // what the file reaches
+	imports  int       // counts the states that have replaced another
 	midEntry bool      // there were writes since the last Advance
 	wanted   bool      // a flush is asked for
 	err      error     // the first failed flush
@@ -96,24 +116,28 @@ type Table struct {
 // ErrLocked, ErrNewerFormat or ErrCorrupt in the error's chain.
 func Open(path string, o Options) (*Table, error) {
 	o = o.withDefaults()
-	if err := os.Remove(path + importSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove an unfinished import: %w", err)
-	}
 	db, p, err := openFile(path, o.InitialMmapSize)
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{
-		path: path, o: o, db: db, mem: newMemtable(), written: p, durable: p,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+	// Only now, behind the file's lock: it might be another process's import.
+	if err := os.Remove(path + importSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, errors.Join(fmt.Errorf("remove an unfinished import: %w", err), db.Close())
 	}
-	t.changed = sync.NewCond(&t.mu)
+	d, err := openDisk(db)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
+	}
+	t := &Table{
+		path: path, o: o, db: db, disk: d, mem: newMemtable(), written: p, durable: p,
+		changed: make(chan struct{}), wake: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
 	t.done.Go(t.flushLoop)
 	return t, nil
 }
 
-// Close flushes what is written and closes the file. It waits for the flusher;
-// a second call does nothing.
+// Close flushes what is written and closes the file. It waits for the flusher,
+// for readers and for exports; a second call does nothing.
 func (t *Table) Close() error {
 	t.mu.Lock()
 	if t.closed {
@@ -121,7 +145,7 @@ func (t *Table) Close() error {
 		return nil
 	}
 	t.closed = true
-	t.changed.Broadcast()
+	t.tell()
 	t.mu.Unlock()
 	close(t.stop)
 	t.done.Wait()
@@ -130,23 +154,62 @@ func (t *Table) Close() error {
 	t.flushing.Lock()
 	defer t.flushing.Unlock()
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.show(nil)
+	t.mu.Unlock()
+	t.retired.Wait()
 	return errors.Join(err, t.db.Close())
 }
 
+// tell wakes all who wait for a change. The caller holds mu.
+func (t *Table) tell() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// show gives readers the file as it is now. The caller holds mu.
+func (t *Table) show(next *disk) {
+	if t.disk != nil {
+		t.disk.unpin()
+	}
+	t.disk = next
+}
+
 // Write makes the batch visible to readers at once and as a whole. It takes
-// over the batch's memory. It waits while the memory's bound is reached and a
-// flush is under way: this is the back-pressure.
+// over the batch's memory. Where memory fills faster than the disk takes it,
+// Write waits: this is the back-pressure.
 func (t *Table) Write(b *Batch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for t.mem.bytes >= t.o.FlushBytes && t.frozen != nil && t.err == nil && !t.closed {
-		t.changed.Wait()
-	}
+	t.awaitRoom()
 	t.midEntry = true
 	for _, w := range b.writes {
 		t.mem.set(w.key, w.value, w.deleted)
 	}
+}
+
+// awaitRoom holds a writer whose memtable is full behind a running flush. The
+// caller holds mu, which is let go meanwhile.
+func (t *Table) awaitRoom() {
+	if !t.behind(slowAt) {
+		return
+	}
+	patience := time.After(stall)
+	for t.behind(stopAt) || (t.behind(slowAt) && patience != nil) {
+		changed := t.changed
+		t.mu.Unlock()
+		select {
+		case <-changed:
+		case <-patience:
+			patience = nil
+		}
+		t.mu.Lock()
+	}
+}
+
+// behind says whether mem has so many times FlushBytes behind a running flush.
+// After a failed flush nothing runs, and nobody is held.
+func (t *Table) behind(times int64) bool {
+	return t.frozen != nil && t.mem.bytes >= times*t.o.FlushBytes && t.err == nil && !t.closed
 }
 
 // Advance ends a log entry: all that is written so far belongs to index or

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,9 +94,6 @@ func contents(t interface{ Fatal(...any) }, table *Table) map[string]string {
 	return got
 }
 
-// errCrash unwinds a step at which the process dies.
-var errCrash = errors.New("crash")
-
 // tableModel is what a table must do, over a map.
 type tableModel struct {
 	dir     string
@@ -104,14 +102,24 @@ type tableModel struct {
 	state   map[string]string            // what readers see
 	history map[uint64]map[string]string // state at the end of each entry
 	index   uint64
+	onStep  atomic.Pointer[func(name string)] // the flusher reads it too
 }
 
 func (m *tableModel) open(t *rapid.T) {
-	table, err := Open(m.path(), quiet())
+	o := quiet()
+	o.step = m.step
+	table, err := Open(m.path(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.table = table
+}
+
+func (m *tableModel) step(name string) error {
+	if fn := m.onStep.Load(); fn != nil {
+		(*fn)(name)
+	}
+	return nil
 }
 
 func (m *tableModel) path() string { return filepath.Join(m.dir, fmt.Sprintf("state-%d.db", m.lives)) }
@@ -172,7 +180,8 @@ func TestTheTableIsAMapThatSurvivesACrashBetweenAnyTwoSteps(t *testing.T) {
 			"import": func(rt *rapid.T) {
 				m.replace(rt, rapid.SampledFrom([]string{"", "filling", "import written", "import renamed"}).Draw(rt, "crash at"))
 			},
-			"kill":   func(rt *rapid.T) { old := m.table; m.crash(rt); _ = old.Close(); m.resume(rt) },
+			"quiet": func(rt *rapid.T) { m.quietEntries(rt, keys) },
+			"kill":  func(rt *rapid.T) { old := m.table; m.crash(rt); _ = old.Close(); m.resume(rt) },
 			"reopen": m.reopen,
 			"":       m.check,
 		})
@@ -180,6 +189,11 @@ func TestTheTableIsAMapThatSurvivesACrashBetweenAnyTwoSteps(t *testing.T) {
 }
 
 func (m *tableModel) entry(rt *rapid.T, keys *rapid.Generator[string]) {
+	m.write(rt, keys)
+	m.advance()
+}
+
+func (m *tableModel) write(rt *rapid.T, keys *rapid.Generator[string]) {
 	for range rapid.IntRange(0, 3).Draw(rt, "commands") {
 		var b Batch
 		for range rapid.IntRange(0, 4).Draw(rt, "writes") {
@@ -195,44 +209,65 @@ func (m *tableModel) entry(rt *rapid.T, keys *rapid.Generator[string]) {
 		}
 		m.table.Write(&b)
 	}
+}
+
+func (m *tableModel) advance() {
 	m.index++
 	m.table.Advance(m.index, 1)
 	m.history[m.index] = maps.Clone(m.state)
 }
 
 func (m *tableModel) flush(rt *rapid.T, at string) {
-	old := m.table
-	old.o.step = func(name string) {
-		if name == at {
-			panic(errCrash)
-		}
-	}
-	if m.crashes(rt, func() error { return old.flush() }) {
+	if m.crashes(rt, at, m.table.flush) {
 		m.resume(rt)
 		return
 	}
-	old.o.step = func(string) {}
-	if got := old.Durable().Index; got != m.index {
+	if got := m.table.Durable().Index; got != m.index {
 		rt.Fatalf("durable %d after a flush at %d", got, m.index)
+	}
+}
+
+// quietEntries are log entries that bring no data: Raft tells of them when it
+// asks for a flush, maybe in the middle of the entry after them.
+func (m *tableModel) quietEntries(rt *rapid.T, keys *rapid.Generator[string]) {
+	m.index += rapid.Uint64Range(1, 3).Draw(rt, "entries")
+	m.history[m.index] = maps.Clone(m.state)
+	if rapid.Bool().Draw(rt, "a configuration") {
+		m.table.Configure(fmt.Append(nil, m.index), m.index)
+	}
+	if !rapid.Bool().Draw(rt, "in the middle of an entry") {
+		if err := m.table.Flush(rt.Context(), m.index, 1); err != nil {
+			rt.Fatal(err)
+		}
+		return
+	}
+	before := m.table.Durable().Index
+	m.table.Write(&Batch{}) // begins an entry, if there are no commands
+	m.write(rt, keys)
+	flushed := make(chan error)
+	go func(index uint64) { flushed <- m.table.Flush(context.Background(), index, 1) }(m.index)
+	if err := m.table.flush(); err != nil { // whatever the other has come to
+		rt.Fatal(err)
+	}
+	if got := m.table.Durable().Index; got != before {
+		rt.Fatalf("half an entry was flushed: durable %d after %d", got, before)
+	}
+	m.advance()
+	if err := <-flushed; err != nil {
+		rt.Fatal(err)
 	}
 }
 
 func (m *tableModel) replace(rt *rapid.T, at string) {
 	next := map[string]string{"a": fmt.Sprint(m.index), "z": "new"}
-	old := m.table
-	old.o.step = func(name string) {
-		if name == at {
-			panic(errCrash)
-		}
-	}
 	index := m.index + 10
-	crashed := m.crashes(rt, func() error {
-		return old.Import(Point{Index: index, Term: 2}, func(put func(k, v []byte) error) error {
+	crashed := m.crashes(rt, at, func() error {
+		return m.table.Import(Point{Index: index, Term: 2}, func(put func(k, v []byte) error) error {
 			for _, k := range slices.Sorted(maps.Keys(next)) {
 				if err := put([]byte(k), []byte(next[k])); err != nil {
 					return err
 				}
-				old.o.step("filling")
+				_ = m.step("filling")
 			}
 			return nil
 		})
@@ -240,33 +275,30 @@ func (m *tableModel) replace(rt *rapid.T, at string) {
 	m.history[index] = maps.Clone(next)
 	if crashed {
 		m.resume(rt)
+		if renamed := at == "import renamed"; renamed != (m.index == index) {
+			rt.Fatalf("after a crash at %q the table is at %d", at, m.index)
+		}
 		return
 	}
-	old.o.step = func(string) {}
 	m.index, m.state = index, next
 }
 
-// crashes runs work; where a step panics with errCrash it takes the files as
+// crashes runs work; where it comes to the step named at, it takes the files as
 // they are, before anything is rolled back or closed.
-func (m *tableModel) crashes(rt *rapid.T, work func() error) (crashed bool) {
+func (m *tableModel) crashes(rt *rapid.T, at string, work func() error) (crashed bool) {
 	old := m.table
-	step := old.o.step
-	old.o.step = func(name string) {
-		defer func() {
-			if r := recover(); r != nil {
-				m.crash(rt)
-				crashed = true
-			}
-		}()
-		if !crashed {
-			step(name)
+	onStep := func(name string) {
+		if name == at && !crashed {
+			m.crash(rt)
+			crashed = true
 		}
 	}
+	m.onStep.Store(&onStep)
 	if err := work(); err != nil {
 		rt.Fatal(err)
 	}
+	m.onStep.Store(nil)
 	if crashed {
-		old.o.step = func(string) {}
 		_ = old.Close()
 	}
 	return crashed
@@ -287,13 +319,14 @@ func TestReadersSeeTheYoungestOfThreeLevels(t *testing.T) {
 	held := make(chan struct{})
 	frozen := make(chan struct{})
 	calls := 0
-	o.step = func(name string) {
+	o.step = func(name string) error {
 		if name == "frozen" {
 			if calls++; calls == 2 {
 				close(frozen)
 				<-held
 			}
 		}
+		return nil
 	}
 	table := newTestTable(t, o)
 	put(table, map[string]string{"a": "disk", "b": "disk", "c": "disk", "d": "disk"})
@@ -330,38 +363,47 @@ func TestReadersSeeTheYoungestOfThreeLevels(t *testing.T) {
 	}
 }
 
-func TestAFullMemtableBehindAFlushHoldsTheWriter(t *testing.T) {
+func TestAFullMemtableBehindAFlushSlowsTheWriterAndThenHoldsIt(t *testing.T) {
 	o := quiet()
-	o.FlushBytes = 1000
+	o.FlushBytes = 10_000
 	held, frozen := make(chan struct{}), make(chan struct{}, 8)
-	o.step = func(name string) {
+	o.step = func(name string) error {
 		if name == "frozen" {
 			frozen <- struct{}{}
 			<-held
 		}
+		return nil
 	}
 	table := newTestTable(t, o)
-	big := map[string]string{"k": string(make([]byte, 2000))}
-	put(table, big)
-	table.Advance(1, 1)
+	index := uint64(0)
+	entry := func(bytes int) (took time.Duration) {
+		began := time.Now()
+		index++
+		put(table, map[string]string{fmt.Sprint(index): string(make([]byte, bytes))})
+		table.Advance(index, 1)
+		return time.Since(began)
+	}
+	entry(10_000)
 	<-frozen
-	put(table, map[string]string{"l": string(make([]byte, 2000))}) // fills the second
-	table.Advance(2, 1)
+	entry(20_000) // fills the second
+	for range 2 {
+		if took := entry(10_000); took < stall {
+			t.Errorf("behind a flush an entry took %v alone", took)
+		}
+	}
 	wrote := make(chan struct{})
-	go func() { put(table, map[string]string{"m": "x"}); close(wrote) }()
+	go func() { entry(1); close(wrote) }()
 	select {
 	case <-wrote:
 		t.Error("the writer was not held")
-	case <-time.After(50 * time.Millisecond):
+	case <-time.After(3 * stall):
 	}
 	close(held)
 	<-wrote
-	table.Advance(3, 1)
 }
 
 func TestAFlippedByteIsNoticed(t *testing.T) {
 	table := newTestTable(t, quiet())
-	table.o.step = func(string) {}
 	put(table, map[string]string{"key": "value-to-be-broken"})
 	table.Advance(1, 1)
 	if err := table.Flush(t.Context(), 1, 1); err != nil {
@@ -448,25 +490,46 @@ func TestThePointCarriesTheConfigurationAndTheGreaterIndex(t *testing.T) {
 
 func TestAFailedFlushIsToldOnceAndHoldsNobody(t *testing.T) {
 	o := quiet()
+	o.FlushBytes = 1
 	told := make(chan error, 2)
 	o.OnError = func(err error) { told <- err }
+	gone := errors.New("the disk is gone")
+	o.step = func(name string) error {
+		if name == "written" {
+			return gone
+		}
+		return nil
+	}
 	table, err := Open(filepath.Join(t.TempDir(), "state.db"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := table.db.Close(); err != nil { // stands for a disk that is gone
-		t.Fatal(err)
-	}
 	put(table, map[string]string{"a": "1"})
 	table.Advance(1, 1)
-	if err := table.Flush(t.Context(), 1, 1); err == nil {
-		t.Error("the flush passed")
+	if err := table.Flush(t.Context(), 1, 1); !errors.Is(err, gone) {
+		t.Errorf("Flush: %v", err)
 	}
-	if err := <-told; err == nil {
-		t.Error("no error was told")
+	if err := <-told; !errors.Is(err, gone) {
+		t.Errorf("OnError: %v", err)
 	}
-	if err := table.Close(); err == nil {
-		t.Error("Close passed over the failed flush")
+	for i := range uint64(10) {
+		put(table, map[string]string{fmt.Sprint(i): "a writer goes on until the node has stopped"})
+		table.Advance(2+i, 1)
+	}
+	if v, ok, err := table.Get([]byte("a")); string(v) != "1" || !ok || err != nil {
+		t.Errorf("Get: %s, %v, %v", v, ok, err)
+	}
+	if err := table.Flush(t.Context(), 99, 1); !errors.Is(err, gone) {
+		t.Errorf("another Flush: %v", err)
+	}
+	if err := table.Import(Point{Index: 100}, nil); !errors.Is(err, gone) {
+		t.Errorf("Import: %v", err)
+	}
+	if err := table.Close(); !errors.Is(err, gone) {
+		t.Errorf("Close: %v", err)
+	}
+	if err := table.Close(); err != nil {
+		t.Errorf("a second Close: %v", err)
 	}
 	if len(told) != 0 {
 		t.Error("it was told twice")
@@ -536,29 +599,4 @@ func TestAFileOfVersion1OpensForEver(t *testing.T) {
 	if p := table.Durable(); p.Index != 42 || p.Term != 7 || string(p.Configuration) != "c" || p.ConfigurationIndex != 41 {
 		t.Errorf("%+v", p)
 	}
-}
-
-func BenchmarkGet(b *testing.B) {
-	table := newTestTable(b, Options{FlushInterval: time.Hour, FlushBytes: 1 << 30})
-	const n = 100_000
-	key := func(i int) []byte { return fmt.Appendf(nil, "s%08d", i) }
-	for i := range n {
-		var batch Batch
-		batch.Put(key(i), make([]byte, 500))
-		table.Write(&batch)
-	}
-	table.Advance(1, 1)
-	b.Run("memory", func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			_, _, _ = table.Get(key(i * 7919 % n))
-		}
-	})
-	if err := table.Flush(b.Context(), 1, 1); err != nil {
-		b.Fatal(err)
-	}
-	b.Run("disk", func(b *testing.B) {
-		for i := 0; b.Loop(); i++ {
-			_, _, _ = table.Get(key(i * 7919 % n))
-		}
-	})
 }
