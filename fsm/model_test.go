@@ -1,0 +1,3 @@
+package fsm
+
+import _ "pgregory.net/rapid"
