@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -219,4 +220,54 @@ func TestValidateNamesAllFaults(t *testing.T) {
 			t.Errorf("%q does not say %q", err, part)
 		}
 	}
+}
+
+func FuzzParseCreate(f *testing.F) {
+	f.Add([]byte(`{"user_id":"u","tenant_id":null,"data":{"a":1},"idle_timeout":"30m","absolute_timeout":"24h","auth":{"issuer":"i","time":"2026-03-01T10:00:00Z"},"carry":["cart"]}`))
+	f.Add([]byte(`{"auth":{"time":"0001-01-01T00:00:00Z"},"idle_timeout":"9223372036854775807ns"}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		request, err := parseCreate(body)
+		if err != nil {
+			if code := session.CodeOf(err); code != session.CodeInvalidRequest {
+				t.Errorf("%q: %s", body, code)
+			}
+			return
+		}
+		if request.IdleTimeout < 0 || request.AbsoluteTimeout < 0 || request.Data != nil && !json.Valid(request.Data) {
+			t.Errorf("%q became %+v", body, request)
+		}
+		for _, text := range append(request.Carry, request.UserID, request.TenantID, request.Auth.Issuer, request.Auth.Subject, request.Auth.SID, request.Auth.Method) {
+			if !utf8.ValidString(text) {
+				t.Errorf("%q brought %q", body, text)
+			}
+		}
+	})
+}
+
+func FuzzQuery(f *testing.F) {
+	f.Add("user_id=a&limit=1&cursor=x")
+	f.Add("user_id=%ff;limit=%zz")
+	f.Fuzz(func(t *testing.T, query string) {
+		c := &call{r: &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{}}}
+		request, err := c.listRequest(&caller{credential: credentialKey})
+		if err != nil && session.CodeOf(err) != session.CodeInvalidRequest {
+			t.Errorf("%q: %v", query, err)
+		}
+		if err == nil && (request.Limit < 1 || request.Limit > session.MaxListLimit || session.ValidUserID(request.UserID) != nil) {
+			t.Errorf("%q became %+v", query, request)
+		}
+	})
+}
+
+func FuzzLoggable(f *testing.F) {
+	f.Add("/api/hfs_0191.secret\r\n\x1b[31m\u2028\u202e\xff")
+	f.Fuzz(func(t *testing.T, text string) {
+		line := loggable(text)
+		if !utf8.ValidString(line) || len(line) > 4*maxLoggedPath || strings.ContainsAny(line, "\r\n\x1b\x00\u2028\u2029\u202e") {
+			t.Errorf("%q is logged as %q", text, line)
+		}
+		if strings.Contains(strings.ToLower(line), "hfk_") {
+			t.Errorf("%q is logged as %q", text, line)
+		}
+	})
 }

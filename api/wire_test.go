@@ -585,3 +585,36 @@ func chunks(raw []byte, size int) func(func([]byte) bool) {
 		}
 	}
 }
+
+// FuzzHeadScanSeesTheRequestsOfNetHTTP holds the two readers of one connection against each other: where net/http sees a
+// request end, headScan must see the next one begin.
+func FuzzHeadScanSeesTheRequestsOfNetHTTP(f *testing.F) {
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /a HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.0\r\n\r\n"))
+	f.Add([]byte("POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: x\r\ncontent-length:\t0003 \r\n\r\nabcGET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var scan headScan
+		begins := make(map[int]bool)
+		for i := range raw {
+			if _, why := scan.feed(raw[i : i+1]); why != refusedNot {
+				raw = raw[:i]
+				break
+			}
+			begins[i+1] = scan.size == 0 && scan.body == 0 && !scan.blind
+		}
+		left := bytes.NewReader(raw)
+		reader := bufio.NewReader(left)
+		for {
+			request, err := http.ReadRequest(reader)
+			if err != nil {
+				return
+			}
+			if _, err := io.Copy(io.Discard, request.Body); err != nil || len(request.TransferEncoding) > 0 {
+				return // the connection ends here
+			}
+			if at := len(raw) - left.Len() - reader.Buffered(); !begins[at] {
+				t.Fatalf("net/http sees a request end at %d of %q", at, raw)
+			}
+		}
+	})
+}

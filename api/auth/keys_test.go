@@ -197,3 +197,29 @@ func BenchmarkFindAmongTen(b *testing.B) {
 		keys.Find(text)
 	}
 }
+
+func FuzzParseKeyFile(f *testing.F) {
+	f.Add([]byte(`{"version":1,"keys":[{"name":"web","role":"service","sha256":"` + strings.Repeat("0a", 32) + `","created":"2025-01-31T12:00:00Z"}]}`))
+	f.Add([]byte(`{"version":2}`))
+	f.Add([]byte(`{"version":1,"keys":[{"name":"web","role":"service","sha256":"","created":null}],"more":1}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		keys, err := parseKeyFile(raw)
+		if err != nil {
+			return
+		}
+		// What is read can be written, and is read again as the same.
+		path := filepath.Join(t.TempDir(), "keys.json")
+		if err := writeKeyFile(path, keys); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ListKeys(path)
+		if err != nil || len(again) != len(keys) {
+			t.Fatalf("%q: %d keys became %d, %v", raw, len(keys), len(again), err)
+		}
+		for i := range keys {
+			if keys[i].Name != again[i].Name || keys[i].Role != again[i].Role || keys[i].hash != again[i].hash || !keys[i].Created.Equal(again[i].Created) {
+				t.Errorf("%+v became %+v", keys[i], again[i])
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -19,6 +20,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -379,10 +381,18 @@ func TestKnownKeysGoOnWorkingWhileTheIssuerIsDown(t *testing.T) {
 	if _, err := logins.Verify(t.Context(), good); err != nil {
 		t.Fatal(err)
 	}
-	logins.serve(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) })
-	for range 20 {
-		if _, err := logins.Verify(t.Context(), good); err != nil {
-			t.Fatal(err)
+	for name, trouble := range map[string]http.HandlerFunc{
+		"down":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) },
+		"slow":       func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"huge":       func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 2<<20)) },
+		"redirected": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) },
+		"emptied":    func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
+	} {
+		logins.serve(trouble)
+		for range 20 {
+			if _, err := logins.Verify(t.Context(), good); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
 		}
 	}
 }
@@ -488,6 +498,44 @@ func FuzzParseJWKS(f *testing.F) {
 		set, err := parseJWKS(raw)
 		if err == nil && len(set.kids) == 0 {
 			t.Error("a set without keys")
+		}
+	})
+}
+
+func FuzzSignedToken(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "jwks.json")
+	if err := os.WriteFile(path, jwks(jwk("es", testKeys()["es"], nil)), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	logins, err := OpenLogins(LoginConfig{
+		Issuers: []Issuer{{Issuer: testIssuer, Audiences: []string{testAudience}, JWKSFile: path, TenantClaim: "org_id"}},
+		Now:     func() time.Time { return testNow },
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { logins.Close() })
+	good, _ := json.Marshal(goodClaims())
+	f.Add([]byte(`{"alg":"ES256","kid":"es","typ":"JWT"}`), good)
+	f.Add([]byte(`{"alg":"ES256"}`), bytes.Replace(good, []byte(`"exp":`), []byte(`"exp":1e2,"exp":`), 1))
+	f.Add([]byte(`{"alg":"none","kid":"es","crit":[]}`), []byte(`{"iss":`+strconv.Quote(testIssuer)+`,"aud":[[]],"exp":-0.1}`))
+	f.Fuzz(func(t *testing.T, header, claims []byte) {
+		signed := b64(header) + "." + b64(claims)
+		signature, err := jwt.SigningMethodES256.Sign(signed, testKeys()["es"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		login, err := logins.Verify(t.Context(), signed+"."+b64(signature))
+		if err != nil {
+			if session.CodeOf(err) != session.CodeLoginInvalid {
+				t.Errorf("%s %s: %v", header, claims, err)
+			}
+			return
+		}
+		if login.UserID == "" || login.Issuer != testIssuer || login.IssuedAt.After(testNow.Add(time.Minute)) || login.IssuedAt.Nanosecond() != 0 ||
+			session.ValidUserID(login.UserID) != nil || session.ValidTenantID(login.TenantID) != nil ||
+			session.ValidAuth(session.Auth{Issuer: login.Issuer, Subject: login.Subject, SID: login.SID}) != nil {
+			t.Errorf("%s %s: accepted as %+v", header, claims, login)
 		}
 	})
 }
