@@ -14,14 +14,8 @@ import (
 func (e *entry) create(env *envelope) reply {
 	body := bodyOf[createBody](e, env)
 	a := env.Actor
-	if a == nil {
-		return refuse(codeForbidden)
-	}
-	switch {
-	case a.Login != nil && !e.accepts(a.Login):
-		return refuse(codeLoginInvalid)
-	case a.Login != nil && a.Login.UserID != body.UserID, a.Login == nil && !a.Service:
-		return refuse(codeForbidden)
+	if c := e.mayCreate(a, body.UserID); c != codeOK {
+		return refuse(c)
 	}
 	var shown *held
 	if h, ok := e.presented(a); ok {
@@ -52,6 +46,19 @@ func (e *entry) create(env *envelope) reply {
 	}
 	written := e.add(&rec)
 	return reply{outcome: outcome{id: rec.ID, version: rec.Version, count: 1}, record: written}
+}
+
+// mayCreate checks what a session of the user is asked for on the strength of.
+func (e *entry) mayCreate(a *wireActor, user string) code {
+	switch {
+	case a == nil, a.Login == nil && !a.Service:
+		return codeForbidden
+	case a.Login != nil && !e.accepts(a.Login):
+		return codeLoginInvalid
+	case a.Login != nil && a.Login.UserID != user:
+		return codeForbidden
+	}
+	return codeOK
 }
 
 // started computes the new session.

@@ -136,6 +136,11 @@ func (e *entry) again(env *envelope, key, raw []byte, first *remembered) reply {
 // left cannot be repeated.
 func (e *entry) recreate(env *envelope, key, raw []byte, first *remembered) reply {
 	body := bodyOf[createBody](e, env)
+	// The first one's login may be from before a log out everywhere that has kept
+	// this very session.
+	if c := e.mayCreate(env.Actor, body.UserID); c != codeOK {
+		return refuse(c)
+	}
 	rec, ok := e.session(first.outcome.id)
 	switch {
 	case e.now.Sub(first.at) > recreateWindow,

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/holdfastdb/holdfast/session"
@@ -137,15 +138,17 @@ func (p *reply) err() error {
 // refused turns a domain error into the reply that carries it. Any other error
 // is an impossible state.
 func refused(err error) reply {
-	for c, sentinel := range sentinels {
-		if sentinel == nil || sentinel.Code != session.CodeOf(err) {
-			continue
+	if e, ok := errors.AsType[*session.Error](err); ok {
+		for c, sentinel := range sentinels[:codeIgnored] {
+			if sentinel == nil || sentinel.Code != e.Code {
+				continue
+			}
+			p := reply{outcome: outcome{code: code(c)}}
+			if e.Detail != sentinel.Detail {
+				p.detail = e.Detail
+			}
+			return p
 		}
-		p := reply{outcome: outcome{code: code(c)}}
-		if e, ok := err.(*session.Error); ok && e.Detail != sentinel.Detail {
-			p.detail = e.Detail
-		}
-		return p
 	}
 	panic(fmt.Sprintf("fsm: a command failed with %v", err))
 }

@@ -187,10 +187,20 @@ func (s *Sessions) vouch(ctx context.Context, p *session.Proof, idem *session.Id
 }
 
 // view is the session of a reply. A repeated command's has none, and is answered
-// with the session as it is now.
-func (s *Sessions) view(ctx context.Context, p *reply) (session.View, error) {
+// with the session as it is now, to an actor whose own session (nil for none)
+// is live now: the machine looks at the actor of the first command alone.
+func (s *Sessions) view(ctx context.Context, p *reply, actor *session.Proof) (session.View, error) {
 	at := session.Index{Cluster: s.machine.Cluster(), Index: p.index}
 	if p.record == nil {
+		if actor != nil {
+			_, found, err := s.find(ctx, actor.ID, &actor.Hash, session.Consistency{AtLeast: at})
+			if err != nil {
+				return session.View{}, err
+			}
+			if !found {
+				return session.View{}, session.ErrSessionInvalid
+			}
+		}
 		v, found, err := s.find(ctx, p.id, nil, session.Consistency{AtLeast: at})
 		if err == nil && !found {
 			err = session.ErrSessionInvalid.With("the session has ended since this request was first answered")
@@ -246,7 +256,7 @@ func (s *Sessions) Create(ctx context.Context, c session.Create) (session.Create
 	if err != nil {
 		return session.Created{}, err
 	}
-	view, err := s.view(ctx, &p)
+	view, err := s.view(ctx, &p, nil) // the session that was shown has ended
 	// A repetition has drawn a new secret for the session that the first one made.
 	return session.Created{Token: session.Token{ID: p.id, Secret: token.Secret}, View: view}, err
 }
@@ -268,7 +278,7 @@ func (s *Sessions) Patch(ctx context.Context, c session.Patch) (session.View, er
 	if err != nil {
 		return session.View{}, err
 	}
-	return s.view(ctx, &p)
+	return s.view(ctx, &p, c.Actor.Session)
 }
 
 // PatchUser applies one merge patch to all of a user's live sessions, in one
@@ -289,7 +299,7 @@ func (s *Sessions) Refresh(ctx context.Context, c session.Refresh) (session.View
 	if err != nil {
 		return session.View{}, err
 	}
-	return s.view(ctx, &p)
+	return s.view(ctx, &p, c.Actor.Session)
 }
 
 // Revoke ends one session. One whose token is dead already writes nothing.

@@ -125,7 +125,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"a service sets a protected key":           {func() error { return patch(backendOf(alice), none, `{"plan":"pro"}`) }, ""},
 		"a patch that is no object is refused":     {func() error { return patch(holder(alice), none, `[1]`) }, session.CodeInvalidRequest},
 		"data does not outgrow its bound": {func() error {
-			return patch(holder(alice), none, `{"big":"`+strings.Repeat("x", session.MaxDataBytes-20)+`"}`)
+			return patch(holder(alice), none, `{"big":"`+strings.Repeat("x", session.MaxDataBytes)+`"}`)
 		}, session.CodePayloadTooLarge},
 		"a session does not patch a user":                    {func() error { return patchUser(holder(alice), "alice") }, session.CodeForbidden},
 		"a login does not patch a user":                      {func() error { return patchUser(login, "alice") }, session.CodeForbidden},
