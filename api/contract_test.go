@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +62,41 @@ func (c *contract) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// answered holds the documented answers that the tests have seen, as documented names them.
+var answered sync.Map
+
+// documented names the answer of the document that a status is.
+func documented(operation *openapi3.Operation, status int) string {
+	if operation.Responses.Status(status) != nil {
+		return operation.OperationID + " " + strconv.Itoa(status)
+	}
+	return operation.OperationID + " default"
+}
+
+// everyAnswer is a run of all tests, which must have seen every answer that the document describes.
+type everyAnswer struct{ *testing.M }
+
+func (m everyAnswer) Run() int {
+	code := m.M.Run()
+	for _, name := range []string{"test.run", "test.skip", "test.fuzz", "test.bench", "test.list"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return code
+		}
+	}
+	document := must(openapi3.NewLoader().LoadFromFile("../docs/openapi.yaml"))
+	for _, item := range document.Paths.Map() {
+		for _, operation := range item.Operations() {
+			for status := range operation.Responses.Map() {
+				if _, ok := answered.Load(operation.OperationID + " " + status); !ok {
+					fmt.Fprintf(os.Stderr, "no test has seen the answer %q of %s\n", status, operation.OperationID)
+					code = 1
+				}
+			}
+		}
+	}
+	return code
+}
+
 func checkAnswer(request *http.Request, response *http.Response, body []byte) error {
 	asked := request.Clone(request.Context())
 	asked.URL = &url.URL{Scheme: "http", Host: "any", Path: strings.TrimSuffix(request.URL.Path, "/") + "/", RawQuery: request.URL.RawQuery}
@@ -69,15 +106,20 @@ func checkAnswer(request *http.Request, response *http.Response, body []byte) er
 		options.ExcludeResponseBody = true
 	}
 	route, params, err := apiDocument().FindRoute(asked)
-	if err != nil { // no such path or method: the answer must be the problem that any other would be
-		asked.Method, asked.URL.Path = http.MethodGet, "/livez/"
-		if route, params, err = apiDocument().FindRoute(asked); err != nil {
-			return err
+	for _, path := range []string{asked.URL.Path, "/livez/"} { // no such method or path: any other's problem
+		if err == nil {
+			break
 		}
 		if response.StatusCode < 400 {
-			return io.ErrUnexpectedEOF
+			return fmt.Errorf("a success that is not described: %w", err)
 		}
+		asked.Method, asked.URL.Path = http.MethodGet, path
+		route, params, err = apiDocument().FindRoute(asked)
 	}
+	if err != nil {
+		return err
+	}
+	answered.Store(documented(route.Operation, response.StatusCode), true)
 	return openapi3filter.ValidateResponse(request.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: asked, Route: route, PathParams: params},
 		Status:                 response.StatusCode, Header: response.Header, Options: options,

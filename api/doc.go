@@ -1,9 +1,9 @@
 // Package api is the public HTTP surface of a node: it finds out who asks, reads the request, calls the session service
 // and writes the answer. docs/openapi.yaml is its contract.
 //
-//	conn (two lengths, bare LF, 16 KiB of head)  →  serve (one call)  →  routes  →  handler  →  Sessions
-//	                                                      ↑                             │
-//	                                          fail: one table from codes to problems ←──┘ error
+//	handshakes (TLS)  →  conn (two lengths, bare LF, 16 KiB of head)  →  serve (one call)  →  routes  →  handler  →  Sessions
+//	                                                                          ↑                             │
+//	                                                              fail: one table from codes to problems ←──┘ error
 //
 // It knows HTTP, the forms of credentials (through api/auth) and the JSON of sessions. It does not know which node leads,
 // how a session is stored, or whether a session may do what it asks: Sessions decides that where the data is.

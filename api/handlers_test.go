@@ -600,7 +600,7 @@ func TestPathsAndMethods(t *testing.T) {
 		n.do("GET", path, "").wantCode(404, "not_found")
 	}
 	for call, allow := range map[string]string{
-		"POST /api/sessions/current/": "DELETE, GET, HEAD, PATCH", "GET /api/sessions/create": "POST", "TRACE /livez": "GET, HEAD",
+		"POST /api/sessions/current/": "DELETE, GET, HEAD, PATCH", "GET /api/sessions/create": "POST", "TRACE /livez": "GET, HEAD", "PUT /leaderz": "GET, HEAD", "DELETE /openapi.json/": "GET, HEAD", "POST /errors/internal": "GET, HEAD",
 		"OPTIONS /api/sessions/": "GET, HEAD, PATCH", "MADEUP /cluster/sweep/": "POST",
 	} {
 		method, path, _ := strings.Cut(call, " ")

@@ -37,7 +37,7 @@ func splitHost(hostPort string) (host, port string) {
 	return host, port
 }
 
-// checkHeadSize holds a head that net/http has parsed to the limit; the reader of plain connections has counted already.
+// checkHeadSize holds a head that net/http has parsed to the limit; the reader of HTTP/1 connections has counted already.
 func checkHeadSize(r *http.Request) error {
 	size := len(r.Method) + len(r.RequestURI) + len(r.Host) + 24
 	for name, values := range r.Header {

@@ -382,11 +382,13 @@ func TestKnownKeysGoOnWorkingWhileTheIssuerIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, trouble := range map[string]http.HandlerFunc{
-		"down":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) },
-		"slow":       func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"huge":       func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 2<<20)) },
-		"redirected": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound) },
-		"emptied":    func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
+		"down": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) },
+		"slow": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"huge": func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 2<<20)) },
+		"redirected": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
+		"emptied": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
 	} {
 		logins.serve(trouble)
 		for range 20 {
