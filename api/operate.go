@@ -65,8 +65,8 @@ func (s *Server) readyz(c *call) error {
 	if err != nil {
 		return err
 	}
-	draining := s.draining.Load()
-	checks := append([]Check{{Name: "draining", OK: !draining}}, s.cluster.Ready(&c.ctx)...)
+	checks := s.checks(c)
+	draining := !checks[0].OK
 	code, status, detail := session.CodeStaleNode, http.StatusServiceUnavailable, ""
 	for _, check := range checks {
 		if !check.OK && detail == "" {
@@ -92,6 +92,20 @@ func (s *Server) readyz(c *call) error {
 	}
 	c.problem(code, status, detail, extra)
 	return nil
+}
+
+// checks lists the node's checks, "draining" first: this listener may be stopping, or the node may, which is one thing
+// to whoever asks.
+func (s *Server) checks(c *call) []Check {
+	checks := []Check{{Name: "draining", OK: !s.draining.Load()}}
+	for _, check := range s.cluster.Ready(&c.ctx) {
+		if check.Name != checks[0].Name {
+			checks = append(checks, check)
+		} else if checks[0].OK {
+			checks[0] = check
+		}
+	}
+	return checks
 }
 
 func (c *call) drainCode() (int, error) {

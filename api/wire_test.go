@@ -323,7 +323,7 @@ func TestALargeBodyIsRefusedBeforeItIsSent(t *testing.T) {
 	n := newNode(t, nil)
 	head := "POST /api/sessions/create/ HTTP/1.1\r\nHost: x\r\n" + bearer(n.service) + "\r\nContent-Type: application/json\r\n"
 	for name, request := range map[string]string{
-		"by its length": head + "Expect: 100-continue\r\nContent-Length: 200000\r\n\r\n",
+		"by its length": head + "Expect: 100-continue\r\nContent-Length: 2000000\r\n\r\n",
 		"by its chunks": head + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("10000\r\n"+strings.Repeat(" ", 0x10000)+"\r\n", 3) + "0\r\n\r\n",
 	} {
 		a := n.raw(request)
