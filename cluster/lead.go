@@ -24,9 +24,15 @@ const (
 
 // watchLeadership follows Raft's own notices. It must take every one until Raft
 // has stopped: Raft's main loop waits for it.
+//
+// One term's duties end before the next one's begin. A term that came to its end
+// late would otherwise end the rounds of its successor, which then served nobody
+// for as long as it led.
 func (n *Node) watchLeadership(notices <-chan bool) {
 	stop := func() {}
 	defer func() { stop() }()
+	over := make(chan struct{})
+	close(over)
 	for {
 		select {
 		case <-n.raftStopped:
@@ -39,7 +45,13 @@ func (n *Node) watchLeadership(notices <-chan bool) {
 				ctx, cancel := context.WithCancel(n.ctx)
 				stop = cancel
 				n.metrics.elections.Inc()
-				n.tasks.Go(func() { n.lead(ctx) })
+				before, ends := over, make(chan struct{})
+				over = ends
+				n.tasks.Go(func() {
+					defer close(ends)
+					<-before
+					n.lead(ctx)
+				})
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -205,4 +206,44 @@ func TestErrorsCarryTheirReason(t *testing.T) {
 	if !errors.Is(ErrStale.because(ErrRemoved), ErrRemoved) {
 		t.Error("the cause is lost")
 	}
+}
+
+// The duties of a term may come to an end long after it: here a round of the old
+// term stands still until the node leads again.
+func TestATermThatEndsLateLeavesTheNextOneAlone(t *testing.T) {
+	simulate(t, 3, nil, func(s *sim) {
+		old := s.leader()
+		s.mustSet(old, "k", "old")
+		paused, resume := make(chan struct{}), make(chan struct{})
+		goOn := sync.OnceFunc(func() { close(resume) })
+		defer goOn()
+		var once atomic.Bool
+		hook := func() {
+			if once.CompareAndSwap(false, true) {
+				close(paused)
+				<-resume
+			}
+		}
+		old.node.hooks.roundTaken.Store(&hook)
+		<-paused
+		s.isolate(old.id)
+		next := s.leader(old.id)
+		s.net.heal()
+		s.eventually(5*time.Second, "the old leader follows", func() bool {
+			return old.node.raft.Load().State() == raft.Follower
+		})
+		if err := next.node.await(next.node.raft.Load().LeadershipTransferToServer(
+			raft.ServerID(old.id), raft.ServerAddress(old.id))); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually(5*time.Second, "the old leader is elected again", func() bool {
+			return old.node.raft.Load().State() == raft.Leader
+		})
+		time.Sleep(100 * time.Millisecond)
+		goOn()
+		for _, id := range s.ids {
+			s.mustRead(s.nodes[id], "k", "old", 0, true)
+		}
+		s.converge()
+	})
 }
