@@ -119,8 +119,7 @@ func (n *Node) serveAsk(ctx context.Context, from string, q askBody) (askAnswer,
 // judge compares by majority: a follower that differs from a leader with whom a
 // majority agrees is wrong, and so is a leader from whom a majority differs.
 func (n *Node) judge(from string, one follower) (verdict byte) {
-	servers := n.configuration().Servers
-	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == from }) {
+	if n.removed(from) {
 		verdict |= verdictRemoved
 	}
 	if one.differs == 0 {
@@ -139,6 +138,15 @@ func (n *Node) judge(from string, one follower) (verdict byte) {
 		n.stop(fmt.Errorf("%w: %d of %d voters hold another state than this leader", ErrDiverged, differ, len(voters)))
 	}
 	return verdict
+}
+
+// removed says that a committed configuration does not hold id. One that may yet
+// be undone must send nobody away.
+func (n *Node) removed(id string) bool {
+	r := n.raft.Load()
+	f := r.GetConfiguration()
+	return f.Error() == nil && r.CommitIndex() >= f.Index() &&
+		!slices.ContainsFunc(f.Configuration().Servers, func(s raft.Server) bool { return string(s.ID) == id })
 }
 
 // obey turns the leader's verdict into the reason for which this node must end.

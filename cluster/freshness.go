@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,8 +126,9 @@ func (n *Node) ask() (*fresh, error) {
 		return nil, err
 	}
 	// What the proof demands is committed, so it arrives; the leader may change
-	// meanwhile, which takes nothing from the proof.
-	if err := n.mark.wait(n.ctx, p.index); err != nil {
+	// meanwhile, which takes nothing from the proof. Requests that wait for an
+	// index must not keep the proof out that some of them will need.
+	if err := n.mark.await(n.ctx, p.index, math.MaxInt); err != nil {
 		return nil, err
 	}
 	return &fresh{proof: p, sent: sent}, nil

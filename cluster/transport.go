@@ -174,11 +174,7 @@ func (s *stream) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	owned, err := s.own(&accepted{Conn: conn, stream: s}, conn)
-	if err == nil {
-		s.handled.Add(1)
-	}
-	return owned, err
+	return s.own(&accepted{Conn: conn, stream: s}, conn, &s.handled)
 }
 
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
@@ -192,7 +188,7 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	if err := conn.SetWriteDeadline(time.Now().Add(timeout)); err == nil {
 		_, err = conn.Write(preamble)
 		if err == nil {
-			return s.own(&dialled{Conn: conn, stream: s}, conn)
+			return s.own(&dialled{Conn: conn, stream: s}, conn, nil)
 		}
 	}
 	_ = conn.Close()
@@ -200,8 +196,9 @@ func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 }
 
 // own remembers a connection, so that Close ends it: the library forgets those
-// in its pool, and a handler that nobody ends outlives its node.
-func (s *stream) own(conn, key net.Conn) (net.Conn, error) {
+// in its pool, and a handler that nobody ends outlives its node. users, if any,
+// is counted up before Close can have begun to wait for it.
+func (s *stream) own(conn, key net.Conn, users *sync.WaitGroup) (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -209,6 +206,9 @@ func (s *stream) own(conn, key net.Conn) (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	s.open[key] = struct{}{}
+	if users != nil {
+		users.Add(1)
+	}
 	return conn, nil
 }
 

@@ -58,12 +58,17 @@ func (w *watermark) advance(index uint64) {
 // wait returns once the machine has applied index. It fails with the context's
 // error, or at once with errOverloaded.
 func (w *watermark) wait(ctx context.Context, index uint64) error {
+	return w.await(ctx, index, maxIndexWaiters)
+}
+
+// await is wait for those who must get in however many requests wait already.
+func (w *watermark) await(ctx context.Context, index uint64, most int) error {
 	if w.index.Load() >= index {
 		return nil
 	}
 	waiter := &indexWaiter{index: index, ready: make(chan struct{})}
 	w.mu.Lock()
-	if len(w.waiters) >= maxIndexWaiters {
+	if len(w.waiters) >= most {
 		w.mu.Unlock()
 		return errOverloaded
 	}

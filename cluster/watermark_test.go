@@ -63,6 +63,12 @@ func TestWaitersAreBounded(t *testing.T) {
 		if err := w.wait(t.Context(), 1); !errors.Is(err, ErrOverloaded) {
 			t.Error(err)
 		}
+		all.Go(func() {
+			if err := w.await(t.Context(), 1, maxIndexWaiters+1); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
 		w.advance(1)
 		all.Wait()
 	})
