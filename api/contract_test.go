@@ -206,7 +206,7 @@ func TestOpenAPIDocumentIsInStep(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(string(want), string(openAPIDocument)); diff != "" {
-		t.Errorf("api/openapi.json is not docs/openapi.yaml: run go test ./api -run OpenAPIDocument -update\n%s", diff[:min(len(diff), 2000)])
+		t.Errorf("api/openapi.json is not docs/openapi.yaml: run go generate ./api\n%s", diff[:min(len(diff), 2000)])
 	}
 }
 

@@ -5,8 +5,9 @@ import (
 	"net/http"
 )
 
-// openAPIDocument is docs/openapi.yaml as JSON. A test keeps the two in step; `go test ./api -run OpenAPIDocument
-// -update` writes it anew.
+//go:generate go test . -run OpenAPIDocument -update
+
+// openAPIDocument is docs/openapi.yaml as JSON. A test keeps the two in step; `go generate ./api` writes it anew.
 //
 //go:embed openapi.json
 var openAPIDocument []byte

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"io"
 	"maps"
 	"math/big"
 	"net/http"
@@ -25,6 +26,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -334,6 +336,43 @@ func TestAThousandUnknownKidsMakeOneFetchPerCooldown(t *testing.T) {
 	if n := logins.fetches.Load(); n != 1 {
 		t.Errorf("%d fetches", n)
 	}
+}
+
+type fetch func() []byte
+
+func (f fetch) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(f()))}, nil
+}
+
+func TestEachCooldownAllowsOneFetchMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logins, err := OpenLogins(LoginConfig{
+			Issuers:  []Issuer{{Issuer: testIssuer, Audiences: []string{testAudience}, JWKSURL: "https://issuer.example/jwks"}},
+			Cooldown: 10 * time.Second, RefreshEvery: time.Hour, Now: func() time.Time { return testNow },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer logins.Close()
+		var fetches atomic.Int64
+		logins.client.Transport = fetch(func() []byte { fetches.Add(1); return allKeys() })
+		good := signRS(t, goodClaims())
+		for period := int64(1); period <= 3; period++ {
+			for i := range 1000 {
+				text := b64([]byte(`{"alg":"RS256","kid":"`+strconv.Itoa(i)+`"}`)) + good[strings.Index(good, "."):]
+				if _, err := logins.Verify(t.Context(), text); session.CodeOf(err) != session.CodeLoginInvalid {
+					t.Fatal(err)
+				}
+			}
+			if got := fetches.Load(); got != period {
+				t.Fatalf("%d fetches after %d periods", got, period)
+			}
+			time.Sleep(10 * time.Second) // the bubble's clock
+		}
+		if _, err := logins.Verify(t.Context(), good); err != nil || fetches.Load() != 3 {
+			t.Errorf("a known key: %v, %d fetches", err, fetches.Load())
+		}
+	})
 }
 
 func TestANewKeyIsFoundOnceTheCooldownIsOver(t *testing.T) {
