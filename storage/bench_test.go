@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -247,5 +248,84 @@ func BenchmarkOpen(b *testing.B) {
 		if err := again.Close(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// expires is what the end of so many sessions writes: all that creates wrote goes, and an event comes.
+func expires(first, n uint64) *Batch {
+	b := &Batch{}
+	for i := first; i < first+n; i++ {
+		b.Delete(ascending('s', i))
+		b.Delete(ascending('x', i))
+		b.Delete(append(scattered('u', i), "0123456789abcdef"...))
+		b.Delete(append(scattered('v', i), "0123456789abcdef0123456789abcdef"...))
+		b.Put(ascending('e', i+1<<32), benchValue(120, i))
+	}
+	return b
+}
+
+// heapPeak samples the live and dead bytes of the heap until the returned function is called.
+func heapPeak() (stop func() float64) {
+	done, peak := make(chan struct{}), make(chan uint64)
+	go func() {
+		var most uint64
+		var m runtime.MemStats
+		for {
+			runtime.ReadMemStats(&m)
+			most = max(most, m.HeapInuse)
+			select {
+			case <-done:
+				peak <- most
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}()
+	return func() float64 { close(done); return float64(<-peak >> 20) }
+}
+
+// BenchmarkMillionSessions is the life of a million sessions: created, reopened after a kill, and all expired at once.
+// Run it with -benchtime 1x.
+func BenchmarkMillionSessions(b *testing.B) {
+	const n, batch = 1_000_000, 500
+	table := newTestTable(b, Options{})
+	index := uint64(0)
+	entries := func(b *testing.B, table *Table, make func(first, n uint64) *Batch) {
+		stop := heapPeak()
+		began, worst := time.Now(), time.Duration(0)
+		for i := range uint64(n / batch) {
+			at := time.Now()
+			index++
+			table.Write(make(i*batch, batch))
+			table.Advance(index, 1)
+			worst = max(worst, time.Since(at))
+		}
+		b.ReportMetric(n/time.Since(began).Seconds(), "sessions/s")
+		b.ReportMetric(float64(worst.Milliseconds()), "worst-write-ms")
+		b.ReportMetric(stop(), "heap-MiB")
+		b.ReportMetric(float64(table.Stats().FileBytes>>20), "file-MiB")
+		b.ReportMetric(table.Stats().FlushTook*1000, "flush-ms")
+	}
+	b.Run("create", func(b *testing.B) { entries(b, table, creates) })
+	b.Run("open", func(b *testing.B) {
+		if err := table.Close(); err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		again, err := Open(table.path, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "open-ms")
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc>>20), "heap-MiB")
+		table = again
+	})
+	b.Run("expire", func(b *testing.B) { entries(b, table, expires) })
+	if err := table.Close(); err != nil {
+		b.Fatal(err)
 	}
 }

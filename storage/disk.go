@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -45,7 +46,7 @@ func (d *disk) unpin() {
 
 // get copies: bbolt's memory is gone when its transaction ends.
 func (d *disk) get(key []byte) (value []byte, ok bool, err error) {
-	defer damaged(&err)
+	defer damaged(&err, debug.SetPanicOnFault(true))
 	c := d.cursors.Get().(*bbolt.Cursor)
 	found, stored := c.Seek(key)
 	d.cursors.Put(c)
@@ -60,7 +61,7 @@ func (d *disk) get(key []byte) (value []byte, ok bool, err error) {
 
 // point returns how far into the log the disk reaches.
 func (d *disk) point() (p Point, err error) {
-	defer damaged(&err)
+	defer damaged(&err, debug.SetPanicOnFault(true))
 	return readPoint(d.tx)
 }
 
@@ -71,14 +72,20 @@ type diskCursor struct {
 }
 
 func (d *disk) seek(from []byte) (c diskCursor, err error) {
-	defer damaged(&err)
+	defer damaged(&err, debug.SetPanicOnFault(true))
 	c.c = d.data.Cursor()
 	c.key, c.sealed = c.c.Seek(from)
 	return c, nil
 }
 
+// value checks the value under the cursor and returns it, in bbolt's memory.
+func (c *diskCursor) value() (value []byte, err error) {
+	defer damaged(&err, debug.SetPanicOnFault(true))
+	return unseal(c.key, c.sealed)
+}
+
 func (c *diskCursor) next() (err error) {
-	defer damaged(&err)
+	defer damaged(&err, debug.SetPanicOnFault(true))
 	c.key, c.sealed = c.c.Next()
 	return nil
 }

@@ -39,7 +39,7 @@ func (e *Export) Each(fn func(key, value []byte) error) error {
 	c, err := e.disk.seek(nil)
 	for err == nil && c.key != nil {
 		var value []byte
-		if value, err = unseal(c.key, c.sealed); err == nil {
+		if value, err = c.value(); err == nil {
 			err = fn(c.key, value)
 		}
 		if err == nil {
@@ -77,14 +77,15 @@ func (t *Table) Import(p Point, fill func(put func(key, value []byte) error) err
 		return fmt.Errorf("import: %w", err)
 	}
 	next, err := openDisk(db)
-	if err == nil {
-		err = errors.Join(t.o.step("import written"), os.Rename(t.path+importSuffix, t.path))
+	if err != nil {
+		return errors.Join(fmt.Errorf("import: %w", err), db.Close())
+	}
+	if err = t.o.step("import written"); err == nil {
+		err = os.Rename(t.path+importSuffix, t.path)
 	}
 	if err != nil {
-		if next != nil {
-			next.unpin()
-		}
-		return errors.Join(fmt.Errorf("import: %w", err), db.Close())
+		next.unpin()
+		return errors.Join(fmt.Errorf("import: %w", err), db.Close(), os.Remove(t.path+importSuffix))
 	}
 	// The name leads to the new state, so there is no way back to the old one.
 	if err = errors.Join(t.o.step("import renamed"), syncDir(t.path)); err != nil {

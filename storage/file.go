@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -46,7 +47,7 @@ func openFile(path string, initialMmapSize int) (*bbolt.DB, Point, error) {
 }
 
 func openBolt(path string, initialMmapSize int) (db *bbolt.DB, p Point, err error) {
-	defer damaged(&err) // bbolt walks the whole file, and panics at what it cannot follow
+	defer damaged(&err, debug.SetPanicOnFault(true)) // bbolt walks the whole file, and panics at what it cannot follow
 	size, err := wholeSize(path)
 	if err != nil {
 		return nil, Point{}, err
@@ -109,8 +110,11 @@ func recognise(tx *bbolt.Tx) (Point, error) {
 	return readPoint(tx)
 }
 
-// damaged turns a panic of bbolt, which asserts what it reads, into an error.
-func damaged(err *error) {
+// damaged turns what bbolt does with a damaged file into an error: it panics at
+// what it cannot follow, and where a page cannot be read in, or lies outside the
+// file, the memory faults. Defer it with what debug.SetPanicOnFault(true) returns.
+func damaged(err *error, faults bool) {
+	debug.SetPanicOnFault(faults)
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("%w (%v)", ErrCorrupt, r)
 	}

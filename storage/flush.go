@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -158,7 +159,7 @@ func (t *Table) unusable() error {
 // and returns what readers are to see then. frozen and sealed stay as they are
 // while flushing is held.
 func (t *Table) commit() (next *disk, err error) {
-	defer damaged(&err)
+	defer damaged(&err, debug.SetPanicOnFault(true))
 	if err := t.o.step("frozen"); err != nil {
 		return nil, err
 	}

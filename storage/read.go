@@ -106,24 +106,18 @@ func (r Reader) Scan(from, to []byte, fn func(key, value []byte) bool) error {
 				levels[i] = n.next[0]
 			}
 		}
-		sealed := file.sealed
-		if bytes.Equal(file.key, next) {
-			if err = file.next(); err != nil {
-				return err
-			}
-		}
+		passed := bytes.Equal(file.key, next)
+		var value []byte
 		if young != nil {
-			if !young.deleted && !fn(young.key, young.value) {
-				return nil
-			}
-			continue
-		}
-		value, err := unseal(next, sealed)
-		if err != nil {
+			value = young.value
+		} else if value, err = file.value(); err != nil {
 			return err
 		}
-		if !fn(next, value) {
+		if (young == nil || !young.deleted) && !fn(next, value) {
 			return nil
+		}
+		if passed {
+			err = file.next()
 		}
 	}
 	return err
@@ -167,7 +161,7 @@ func (t *Table) scrubPiece(from []byte, n int, fn func(key, value []byte) error)
 	defer d.unpin()
 	c, err := d.seek(from)
 	for ; err == nil && c.key != nil && n > 0; n-- {
-		value, err := unseal(c.key, c.sealed)
+		value, err := c.value()
 		if err == nil {
 			err = fn(c.key, value)
 		}

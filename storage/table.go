@@ -43,7 +43,10 @@ var errClosed = errors.New("the table is closed")
 // Options of a table. The zero value is a table with the defaults.
 type Options struct {
 	FlushInterval time.Duration // how long a write may stay in memory alone; default 1 s
-	FlushBytes    int64         // memory that starts a flush; default 8 MiB. Four times as much is the most there is
+	// FlushBytes is the memory that starts a flush; default 4 MiB. A memtable never
+	// has more than four times as much and one entry. bbolt takes some ten times
+	// what it flushes where keys lie all over: more is no gift.
+	FlushBytes int64
 	// InitialMmapSize is the address space, not memory, that is taken at once, in
 	// bytes: a file that outgrows it must wait for every reader at each flush.
 	// Default 64 GiB.
@@ -61,7 +64,7 @@ func (o Options) withDefaults() Options {
 		o.FlushInterval = time.Second
 	}
 	if o.FlushBytes <= 0 {
-		o.FlushBytes = 8 << 20
+		o.FlushBytes = 4 << 20
 	}
 	if o.InitialMmapSize <= 0 {
 		o.InitialMmapSize = mostMmap

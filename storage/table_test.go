@@ -180,8 +180,8 @@ func TestTheTableIsAMapThatSurvivesACrashBetweenAnyTwoSteps(t *testing.T) {
 			"import": func(rt *rapid.T) {
 				m.replace(rt, rapid.SampledFrom([]string{"", "filling", "import written", "import renamed"}).Draw(rt, "crash at"))
 			},
-			"quiet": func(rt *rapid.T) { m.quietEntries(rt, keys) },
-			"kill":  func(rt *rapid.T) { old := m.table; m.crash(rt); _ = old.Close(); m.resume(rt) },
+			"quiet":  func(rt *rapid.T) { m.quietEntries(rt, keys) },
+			"kill":   func(rt *rapid.T) { old := m.table; m.crash(rt); _ = old.Close(); m.resume(rt) },
 			"reopen": m.reopen,
 			"":       m.check,
 		})
