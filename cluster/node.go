@@ -274,12 +274,17 @@ func (n *Node) shutdown() error {
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
+		// The transport goes before Raft, which waits for its calls: one to a peer
+		// that hangs takes seconds, an archive's minutes.
+		g := n.guard.Load()
+		if g != nil {
+			faults = append(faults, g.Close())
+		}
 		if r != nil {
 			_ = r.Shutdown().Error()
 		}
 		close(n.raftStopped)
-		if g := n.guard.Load(); g != nil {
-			faults = append(faults, g.Close())
+		if g != nil {
 			g.stream.handled.Wait()
 		}
 		if n.client != nil {

@@ -50,7 +50,7 @@ func heartbeat(args *raft.AppendEntriesRequest) bool {
 }
 
 func (g *guard) reachable(id raft.ServerID) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(g.stream.ctx, time.Second)
 	defer cancel()
 	conn, err := g.stream.network.Dial(ctx, string(id), raftProtocol)
 	if err != nil {

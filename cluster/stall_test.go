@@ -247,3 +247,17 @@ func TestATermThatEndsLateLeavesTheNextOneAlone(t *testing.T) {
 		s.converge()
 	})
 }
+
+func TestCloseWaitsForNoPeerThatHangs(t *testing.T) {
+	simulate(t, 3, nil, func(s *sim) {
+		leader := s.leader()
+		s.mustSet(leader, "k", "v")
+		s.isolate(leader.id)
+		time.Sleep(200 * time.Millisecond) // calls to both others are under way now
+		began := time.Now()
+		s.kill(leader.id)
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("it took %s", took)
+		}
+	})
+}

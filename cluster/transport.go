@@ -139,6 +139,9 @@ type stream struct {
 	cluster  func() uint64
 	foreign  func(peer string, cluster uint64)
 
+	ctx    context.Context // ends with Close: nobody dials any longer
+	cancel context.CancelFunc
+
 	mu     sync.Mutex
 	closed bool
 	open   map[net.Conn]struct{}
@@ -156,10 +159,12 @@ func newStream(id string, network Network, cluster func() uint64, foreign func(s
 	if err != nil {
 		return nil, fmt.Errorf("listen for raft: %w", err)
 	}
-	return &stream{
+	s := &stream{
 		id: id, network: network, listener: listener, cluster: cluster, foreign: foreign,
 		open: make(map[net.Conn]struct{}),
-	}, nil
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
 }
 
 func (s *stream) Addr() net.Addr { return nodeAddr(s.id) }
@@ -178,7 +183,7 @@ func (s *stream) Accept() (net.Conn, error) {
 }
 
 func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
 	conn, err := s.network.Dial(ctx, string(address), raftProtocol)
 	if err != nil {
@@ -220,6 +225,7 @@ func (s *stream) disown(key net.Conn) error {
 }
 
 func (s *stream) Close() error {
+	s.cancel()
 	s.mu.Lock()
 	s.closed = true
 	open := s.open
