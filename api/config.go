@@ -118,6 +118,9 @@ func (c Config) Validate() error {
 			fault("trusted-proxies: not an address range")
 		}
 	}
+	if t := c.TLS; t != nil && len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
+		fault("tls: there is no certificate")
+	}
 	for _, host := range c.Hosts {
 		if host == "" {
 			fault("hosts: a name is empty")

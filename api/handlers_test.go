@@ -687,10 +687,12 @@ func TestMetricsCountByRoute(t *testing.T) {
 		n.do("GET", "/api/sessions/current/", "")
 	}
 	n.do("MADEUP", "/secret-path", "")
+	n.raw("GET /livez HTTP/1.1\nHost: x\r\n\r\n")
 	a := n.do("GET", "/metrics", "").want(200)
 	for _, line := range []string{
 		`holdfast_http_requests_total{code="401",method="GET",route="/api/sessions/current/"} 3`,
 		`holdfast_http_requests_total{code="404",method="other",route="unknown"} 1`,
+		`holdfast_http_requests_total{code="400",method="other",route="unknown"} 1`,
 		`holdfast_http_request_duration_seconds_count{method="GET",route="/api/sessions/current/"} 3`,
 		`holdfast_http_requests_in_flight 1`, `holdfast_http_connections 1`,
 	} {

@@ -65,12 +65,16 @@ func (m *metrics) observe(c *call) {
 	if c.route.method == "GET" && c.r.Method == "HEAD" {
 		which = 1
 	}
-	series := c.route.metrics
-	series.durations[which].Observe(time.Since(c.began).Seconds())
-	slot := &series.counters[which][c.status-100]
+	c.route.metrics.durations[which].Observe(time.Since(c.began).Seconds())
+	m.count(c.route, which, c.status)
+}
+
+// count counts one answer, also one to what never became a request.
+func (m *metrics) count(rt *route, which, status int) {
+	slot := &rt.metrics.counters[which][status-100]
 	counter := slot.Load()
 	if counter == nil {
-		made := m.requests.WithLabelValues(c.route.path, c.route.labels()[which], strconv.Itoa(c.status))
+		made := m.requests.WithLabelValues(rt.path, rt.labels()[which], strconv.Itoa(status))
 		counter = &made
 		slot.Store(counter)
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -210,12 +211,12 @@ func TestADeadlineStartsNoTimerUntilSomebodyWaits(t *testing.T) {
 func TestValidateNamesAllFaults(t *testing.T) {
 	err := Config{
 		NodeID: "a b", RequestTimeout: -1, MaxConns: -1, RatePerAddress: -1, AccessLog: "some",
-		TrustedProxies: []netip.Prefix{{}}, Hosts: []string{""}, TrustedOrigins: []string{"example.com"},
+		TrustedProxies: []netip.Prefix{{}}, Hosts: []string{""}, TrustedOrigins: []string{"example.com"}, TLS: &tls.Config{},
 	}.Validate()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, part := range []string{"node-id", "request-timeout", "max-conns", "rate-per-address", "access-log", "trusted-proxies", "hosts", "trusted-origins"} {
+	for _, part := range []string{"node-id", "request-timeout", "max-conns", "rate-per-address", "access-log", "trusted-proxies", "hosts", "trusted-origins", "tls"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}

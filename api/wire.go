@@ -22,6 +22,7 @@ var refusals = map[refusal]*session.Error{
 func (s *Server) wireProblem(why refusal) []byte {
 	refused := refusals[why]
 	look := failures[refused.Code]
+	s.metrics.count(s.routes.unknown, 0, look.status)
 	c := &call{s: s}
 	c.drawID()
 	body := appendProblem(nil, refused.Code, look.title, look.status, refused.Detail, c.requestID(), nil)
