@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -170,10 +171,32 @@ func TestAnArchiveOfVersion1ReadsForEver(t *testing.T) {
 
 func FuzzReader(f *testing.F) {
 	f.Add(write(f, some(5)))
+	f.Add(forged(f, packed(f, uvarints(1, 1<<62, 'k'), windowBytes)))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		h, pairs, err := read(bytes.NewReader(in))
 		if err == nil && (len(pairs) > len(in)*1000 || len(h.Configuration) > MaxHeaderBytes) {
 			t.Fatal("an archive made more than it holds")
+		}
+	})
+}
+
+// FuzzBody goes behind the checksum, which keeps nearly everything from FuzzReader.
+func FuzzBody(f *testing.F) {
+	f.Add(uvarints(1, 1, 'k', 'v', 0, 1))
+	f.Add(uvarints(1, 1<<62))
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		h, pairs, err := read(bytes.NewReader(forged(t, packed(t, plain, windowBytes))))
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if len(pairs) > len(plain) || h.Index != header.Index {
+			t.Fatal("an archive made more than it holds")
+		}
+		if _, again, err := read(bytes.NewReader(write(t, pairs))); err != nil || !slices.Equal(again, pairs) {
+			t.Fatalf("%v written and read is %v, %v", pairs, again, err)
 		}
 	})
 }

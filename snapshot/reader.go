@@ -31,16 +31,16 @@ func NewReader(r io.Reader) (*Reader, error) {
 	sum := sha256.New()
 	in := bufio.NewReaderSize(r, 64<<10)
 	head := make([]byte, preambleBytes)
-	if _, err := io.ReadFull(in, head); err != nil {
-		return nil, faulty("preamble", err)
+	if err := fill(in, head, "preamble"); err != nil {
+		return nil, err
 	}
 	size, err := headerSize(head)
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
 	head = append(head, make([]byte, size)...)
-	if _, err := io.ReadFull(in, head[preambleBytes:]); err != nil {
-		return nil, faulty("header", err)
+	if err := fill(in, head[preambleBytes:], "header"); err != nil {
+		return nil, err
 	}
 	sum.Write(head)
 	body := &withhold{in: in, sum: sum}
@@ -48,7 +48,15 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
-	return &Reader{header: decodeHeader(head[preambleBytes:]), body: body, zstd: z, plain: bufio.NewReader(z)}, nil
+	return &Reader{header: decodeHeader(head[preambleBytes:]), body: body, zstd: z, plain: bufio.NewReaderSize(z, 64<<10)}, nil
+}
+
+func fill(in io.Reader, dst []byte, where string) error {
+	_, err := io.ReadFull(in, dst)
+	if err == nil || (!errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)) {
+		return err
+	}
+	return damage(where, err)
 }
 
 // Header returns the header. It is believed only once Next has returned io.EOF.
@@ -73,24 +81,24 @@ func (r *Reader) Next() (key, value []byte, err error) {
 func (r *Reader) next() error {
 	size, err := binary.ReadUvarint(r.plain)
 	if err != nil {
-		return faulty("pair", err)
+		return r.faulty("pair", err)
 	}
 	if size == 0 {
 		return r.end()
 	}
 	valueSize, err := binary.ReadUvarint(r.plain)
 	if err != nil {
-		return faulty("pair", err)
+		return r.faulty("pair", err)
 	}
 	if size > MaxKeyBytes || valueSize > MaxValueBytes {
 		return fmt.Errorf("archive: a pair of %d and %d bytes: %w", size, valueSize, ErrDamaged)
 	}
 	r.key, r.value = sized(r.key, size), sized(r.value, valueSize)
 	if _, err := io.ReadFull(r.plain, r.key); err != nil {
-		return faulty("key", err)
+		return r.faulty("key", err)
 	}
 	if _, err := io.ReadFull(r.plain, r.value); err != nil {
-		return faulty("value", err)
+		return r.faulty("value", err)
 	}
 	r.pairs++
 	return nil
@@ -100,13 +108,15 @@ func (r *Reader) next() error {
 func (r *Reader) end() error {
 	pairs, err := binary.ReadUvarint(r.plain)
 	if err != nil {
-		return faulty("count", err)
+		return r.faulty("count", err)
 	}
 	if pairs != r.pairs {
 		return fmt.Errorf("archive: %d pairs, its end says %d: %w", r.pairs, pairs, ErrDamaged)
 	}
-	if n, err := io.Copy(io.Discard, r.plain); n != 0 || err != nil {
+	if _, err := r.plain.ReadByte(); err == nil {
 		return fmt.Errorf("archive: something follows the pairs: %w", ErrDamaged)
+	} else if !errors.Is(err, io.EOF) {
+		return r.faulty("end", err)
 	}
 	if !bytes.Equal(r.body.held, r.body.sum.Sum(nil)) {
 		return fmt.Errorf("archive: the checksum does not match: %w", ErrDamaged)
@@ -121,42 +131,36 @@ func sized(b []byte, n uint64) []byte {
 	return b[:n]
 }
 
-// faulty tells an archive that is damaged from a source that failed.
-func faulty(where string, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isZstd(err) {
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-		if errors.Is(err, io.EOF) {
-			// A cut archive must not look like a whole one to errors.Is.
-			err = fmt.Errorf("%w: it is cut short", ErrDamaged)
-		}
+// faulty tells an archive that is damaged from a source that failed: what the
+// source does not own up to is damage, whatever zstd calls it.
+func (r *Reader) faulty(where string, err error) error {
+	if r.body.failed != nil {
+		return fmt.Errorf("archive: %s: %w", where, r.body.failed)
 	}
-	return fmt.Errorf("archive: %s: %w", where, err)
+	return damage(where, err)
 }
 
-func isZstd(err error) bool {
-	for _, e := range []error{
-		zstd.ErrMagicMismatch, zstd.ErrWindowSizeExceeded, zstd.ErrWindowSizeTooSmall, zstd.ErrCRCMismatch,
-		zstd.ErrBlockTooSmall, zstd.ErrCompressedSizeTooBig, zstd.ErrReservedBlockType, zstd.ErrUnexpectedBlockSize,
-		zstd.ErrUnknownDictionary, zstd.ErrDecoderSizeExceeded, zstd.ErrFrameSizeExceeded, zstd.ErrFrameSizeMismatch,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
+// damage hides io.EOF: a cut archive must not look like a whole one to errors.Is.
+func damage(where string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("archive: %s: %w: it is cut short", where, ErrDamaged)
 	}
-	return false
+	return fmt.Errorf("archive: %s: %w: %w", where, ErrDamaged, err)
 }
 
 // withhold passes everything on but the last 32 bytes, which it holds: they
 // are the checksum of what it has passed.
 type withhold struct {
-	in   *bufio.Reader
-	sum  hash.Hash
-	held []byte
+	in     *bufio.Reader
+	sum    hash.Hash
+	held   []byte
+	failed error // the source's own
 }
 
 func (w *withhold) Read(p []byte) (int, error) {
 	ahead, err := w.in.Peek(min(len(p)+sha256.Size, w.in.Size()))
 	if err != nil && !errors.Is(err, io.EOF) {
+		w.failed = err
 		return 0, err
 	}
 	n := len(ahead) - sha256.Size
@@ -166,6 +170,6 @@ func (w *withhold) Read(p []byte) (int, error) {
 	}
 	n = copy(p, ahead[:n])
 	w.sum.Write(p[:n])
-	_, err = w.in.Discard(n)
-	return n, err
+	_, _ = w.in.Discard(n) // it was peeked at
+	return n, nil
 }

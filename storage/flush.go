@@ -58,6 +58,9 @@ func (t *Table) Flush(ctx context.Context, index, term uint64) error {
 		t.written.Index, t.written.Term = index, term
 	}
 	want, imports := t.written, t.imports
+	if t.err != nil {
+		return t.err
+	}
 	for t.durable.Index < want.Index || t.durable.ConfigurationIndex < want.ConfigurationIndex {
 		switch {
 		case t.err != nil:

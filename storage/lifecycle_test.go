@@ -92,6 +92,9 @@ func TestAnImportThatFailsLeavesTheOldState(t *testing.T) {
 				if err := <-told; !errors.Is(err, gone) {
 					t.Errorf("OnError: %v", err)
 				}
+				if err := table.Flush(t.Context(), 9, 2); !errors.Is(err, gone) {
+					t.Errorf("Flush: %v", err)
+				}
 				if err := table.Close(); !errors.Is(err, gone) {
 					t.Errorf("Close: %v", err)
 				}
