@@ -18,7 +18,7 @@ const maxLoggedPath = 512
 // access writes one line for an answer: of every one, or of those that are our own fault. The query is never logged,
 // nor any header: both may hold what nobody should read.
 func (s *Server) access(c *call) {
-	if !s.logAll && c.status < 500 {
+	if !s.logAll && (c.status < 500 || c.route != nil && c.route.probe) {
 		return
 	}
 	level := slog.LevelInfo

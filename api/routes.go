@@ -15,6 +15,7 @@ type route struct {
 	handle       func(*Server, *call) error
 	writes       bool // a cookie-borne call of it passes the cross-origin check
 	endsSession  bool // a session token sent along is ended, not acted for
+	probe        bool // asked again and again by a balancer: its 503 is news for that one, none for the log
 	metrics      *routeMetrics
 }
 
@@ -38,9 +39,9 @@ func routeTable() []*route {
 		{method: "GET", path: "/cluster/status/", handle: (*Server).clusterStatus},
 		{method: "POST", path: "/cluster/sweep/", handle: (*Server).sweep, writes: true},
 
-		{method: "GET", path: "/livez/", handle: (*Server).livez},
-		{method: "GET", path: "/readyz/", handle: (*Server).readyz},
-		{method: "GET", path: "/leaderz/", handle: (*Server).leaderz},
+		{method: "GET", path: "/livez/", handle: (*Server).livez, probe: true},
+		{method: "GET", path: "/readyz/", handle: (*Server).readyz, probe: true},
+		{method: "GET", path: "/leaderz/", handle: (*Server).leaderz, probe: true},
 		{method: "GET", path: "/metrics/", handle: (*Server).metricsPage},
 		{method: "GET", path: "/openapi.json/", handle: (*Server).openAPI},
 		{method: "GET", path: "/errors/:code/", handle: (*Server).errorPage},

@@ -439,6 +439,8 @@ func TestOnlyFailuresAreLoggedByDefault(t *testing.T) {
 	n := newNode(t, func(c *Config) { c.AccessLog = "" })
 	n.do("GET", "/livez", "")
 	n.do("GET", "/nothing", "")
+	n.server.Drain()
+	n.do("GET", "/readyz", "").want(503)
 	if text := n.log.String(); strings.Contains(text, `"msg":"request"`) {
 		t.Errorf("logged %s", text)
 	}

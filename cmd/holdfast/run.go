@@ -58,7 +58,8 @@ func (s *Server) serveAdmin(running *sync.WaitGroup) *http.Server {
 	return server
 }
 
-// sayReady logs the one line that says that this node may be sent requests, and tells systemd.
+// sayReady logs the one line that says that this node may be sent requests, and tells systemd; then it logs when that
+// changes.
 func (s *Server) sayReady(ctx context.Context) {
 	if !s.awaitReady(ctx) {
 		return
@@ -72,7 +73,19 @@ func (s *Server) sayReady(ctx context.Context) {
 	}
 	s.log.Info("ready", attributes...)
 	s.notify(daemon.SdNotifyReady)
+	for was := error(nil); pause(ctx, readyCheckPause); {
+		now := s.node.Ready()
+		switch {
+		case was == nil && now != nil:
+			s.log.Warn("not ready", "reason", oneLine([]error{now}).Error())
+		case was != nil && now == nil:
+			s.log.Info("ready again")
+		}
+		was = now
+	}
 }
+
+const readyCheckPause = 250 * time.Millisecond
 
 // notify tells systemd, where it asked to be told.
 func (s *Server) notify(state string) {
