@@ -78,8 +78,8 @@ func (m *Machine) load() error {
 		return err
 	}
 	at.stamp, at.cluster = m.meta.stamp, m.meta.cluster
+	m.place.Store(at) // first: see told
 	m.writing.Store(at.index)
-	m.place.Store(at)
 	return nil
 }
 

@@ -151,7 +151,10 @@ func (s *Sessions) List(ctx context.Context, l session.List) (session.Page, erro
 	default:
 		prefix = tenantPrefix(l.TenantID)
 	}
-	if l.Limit == 0 {
+	switch {
+	case l.Limit < 0:
+		return session.Page{}, session.ErrInvalidRequest.With("a page cannot hold %d sessions", l.Limit)
+	case l.Limit == 0:
 		l.Limit = session.DefaultListLimit
 	}
 	from := prefix
@@ -169,7 +172,6 @@ func (s *Sessions) List(ctx context.Context, l session.List) (session.Page, erro
 	page := session.Page{Now: now}
 	for more := true; more; {
 		err := s.machine.view(func(v view) (err error) {
-			page.Index = v.at
 			from, more, err = v.list(&page, prefix, from, min(l.Limit, session.MaxListLimit))
 			return err
 		})
@@ -186,6 +188,10 @@ func (s *Sessions) List(ctx context.Context, l session.List) (session.Page, erro
 // list adds live sessions to a page until it is full or a piece is read. It
 // returns where to go on, and whether the page wants more.
 func (v view) list(page *session.Page, prefix, from []byte, limit int) (next []byte, more bool, err error) {
+	if page.Index.IsZero() {
+		// Of the first piece: what it shows, a later entry may have ended.
+		page.Index = v.at
+	}
 	seen := 0
 	var fault error
 	err = v.Scan(from, after(prefix), func(key, _ []byte) bool {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -205,16 +206,25 @@ func (inc *incarnation) decodeOutcomes(r *fieldReader) {
 	}
 }
 
+func parseIncarnation(key, value []byte) (id uint64, inc *incarnation, err error) {
+	if len(key) != len(incarnationKey(0)) {
+		return 0, nil, fmt.Errorf("incarnation: the key %x: %w", key, errMalformed)
+	}
+	inc, err = decodeIncarnation(value)
+	return binary.BigEndian.Uint64(key[1:]), inc, err
+}
+
 func loadIncarnations(table *storage.Table) (map[uint64]*incarnation, error) {
 	incarnations := make(map[uint64]*incarnation)
 	prefix := []byte{prefixIncarnation}
 	var fault error
 	err := table.Scan(prefix, after(prefix), func(key, value []byte) bool {
+		var id uint64
 		var inc *incarnation
-		if inc, fault = decodeIncarnation(slices.Clone(value)); fault != nil {
+		if id, inc, fault = parseIncarnation(key, slices.Clone(value)); fault != nil {
 			return false
 		}
-		incarnations[uint64(keyTime(key))] = inc
+		incarnations[id] = inc
 		return true
 	})
 	if err == nil {

@@ -67,7 +67,8 @@ func (e *entry) refuseLogins(user string, keep time.Duration) {
 	if a.until != 0 {
 		e.remove(notBeforeKey(a.until, user), present)
 	}
-	a.notBefore, a.until = e.now, max(a.until, e.now.Add(keep))
+	// What is queued must be due later than any sweep that has been (sweepMarks).
+	a.notBefore, a.until = e.now, max(a.until, e.now.Add(max(keep, time.Millisecond)))
 	e.saveAccount(user, a, raw)
 	e.insert(notBeforeKey(a.until, user), present)
 }

@@ -141,9 +141,9 @@ func (m *Machine) Import(r io.Reader) error {
 	// While the table is swapped no reader may believe that it stands at place.
 	m.writing.Store(importing)
 	err = m.table.Import(point, func(put func(key, value []byte) error) error {
-		hash, err := copyPairs(archive, put)
-		if err == nil && hash != h.Hash {
-			err = errArchiveHash
+		all, err := copyPairs(archive, put)
+		if err == nil {
+			err = all.check(h)
 		}
 		return err
 	})
@@ -157,24 +157,58 @@ func (m *Machine) Import(r io.Reader) error {
 // importing is no entry's index.
 const importing = ^uint64(0)
 
-// copyPairs reads an archive to its end and returns the hash of what it holds.
-func copyPairs(archive *snapshot.Reader, put func(key, value []byte) error) (hash uint64, err error) {
+// copied is what an archive's pairs come to.
+type copied struct {
+	hash           uint64
+	state, promise []byte // the pairs of metaStateKey and metaHashKey; nil if they are not there
+}
+
+// copyPairs reads an archive to its end.
+func copyPairs(archive *snapshot.Reader, put func(key, value []byte) error) (all copied, err error) {
 	for {
 		key, value, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return hash, nil
+			return all, nil
 		}
 		if err != nil {
-			return 0, err
+			return copied{}, err
 		}
 		key, value = slices.Clone(key), slices.Clone(value) // bbolt keeps them until its transaction ends
+		switch {
+		case string(key) == string(metaHashKey):
+			all.promise = value
+		case string(key) == string(metaStateKey):
+			all.state = value
+		case key[0] == prefixIncarnation:
+			if _, _, err := parseIncarnation(key, value); err != nil {
+				return copied{}, err
+			}
+		}
 		if string(key) != string(metaHashKey) {
-			hash += pairHash(key, value)
+			all.hash += pairHash(key, value)
 		}
 		if err := put(key, value); err != nil {
-			return 0, err
+			return copied{}, err
 		}
 	}
+}
+
+// check refuses all that load would: by then the old state is gone.
+func (all *copied) check(h snapshot.Header) error {
+	if all.hash != h.Hash {
+		return errArchiveHash
+	}
+	if all.state == nil && all.promise == nil {
+		return nil // nothing has been applied yet
+	}
+	if _, err := decodeMeta(all.state); err != nil {
+		return err
+	}
+	index, hash, err := decodeHash(all.promise)
+	if err == nil && (index > h.Index || hash != h.Hash) {
+		err = errArchiveHash
+	}
+	return err
 }
 
 // ErrStateHash is returned where what is on disk is not what was written: a
@@ -271,10 +305,20 @@ func (m *Machine) view(fn func(view) error) error {
 			if err != nil {
 				return err
 			}
-			v.at = session.Index{Cluster: kept.cluster, Index: index}
+			v.at = session.Index{Cluster: kept.cluster, Index: max(index, m.told())}
 		}
 		return fn(v)
 	})
+}
+
+// told is the index that readers have been told is applied. It may be greater
+// than that of the last entry in the table, for the log also holds entries that
+// bring no data, and must not go back.
+func (m *Machine) told() uint64 {
+	if m.writing.Load() == importing {
+		return 0
+	}
+	return m.place.Load().index
 }
 
 // Stats counts what the table holds.
