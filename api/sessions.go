@@ -75,12 +75,12 @@ type Member struct {
 	HTTPAddr      string `json:"http_addr"`
 	ClusterAddr   string `json:"cluster_addr"`
 	Version       string `json:"version"`
-	Role          string `json:"role"` // "voter" or "nonvoter"
+	Role          string `json:"role"` // what it was started as: "voter" or "replica"
 	Voter         bool   `json:"voter"`
 	State         string `json:"state"` // "leader", "follower", "candidate", "down", …
 	LastContactMS int64  `json:"last_contact_ms"`
 	AppliedIndex  uint64 `json:"applied_index"`
-	Lag           uint64 `json:"lag"` // entries behind the leader
+	Lag           uint64 `json:"lag"` // entries behind the furthest member
 	StateHash     string `json:"state_hash"`
 	KeysDigest    string `json:"keys_digest"` // of the keys file
 	Healthy       bool   `json:"healthy"`

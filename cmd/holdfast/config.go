@@ -68,7 +68,7 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.GossipAddr, "gossip-addr", "", "HOST:PORT for gossip, TCP and UDP")
 	f.StringSliceVar(&c.Join, "join", nil, "gossip addresses of some nodes, separated by commas; one's own may be among them")
 	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "start a new cluster once so many nodes without data have met; 0 only ever joins one")
-	f.StringVar(&c.ClusterKeyFile, "cluster-key-file", "", "the cluster key, as `holdfast cluster-key create` writes it")
+	f.StringVar(&c.ClusterKeyFile, "cluster-key-file", "", "the cluster key, as holdfast cluster-key create writes it")
 	f.StringVar(&c.Role, "role", cluster.RoleVoter, "voter, or replica: serves reads and is never given a vote")
 	f.StringVar(&c.Zone, "zone", "", "where this node stands, for people")
 	f.DurationVar(&c.MaxStaleness, "max-staleness", 5*time.Second, "a local read is refused unless this node was proved fresh within this time")
@@ -81,7 +81,7 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 func (c *Config) httpFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.HTTPAddr, "http-addr", ":8080", "HOST:PORT of the HTTP surface")
 	f.StringVar(&c.AdminAddr, "admin-addr", "", "HOST:PORT for /metrics and /debug/pprof/; /metrics then leaves http-addr")
-	f.StringVar(&c.KeysFile, "keys-file", "", "service and operator keys, as `holdfast keys create` writes them; read again on SIGHUP")
+	f.StringVar(&c.KeysFile, "keys-file", "", "service and operator keys, as holdfast keys create writes them; read again on SIGHUP")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM certificate for http-addr, with its chain; read again on SIGHUP")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM private key of tls-cert")
 	f.StringSliceVar(&c.TrustedProxies, "trusted-proxies", nil, "CIDR ranges whose X-Forwarded-For and Forwarded are believed")

@@ -102,6 +102,9 @@ func (p *program) dev(ctx context.Context, flags *devFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if there := files.nodes(); there > 0 && there != flags.nodes {
+		return fmt.Errorf("%s holds a cluster of %d nodes: use --nodes %d, or another --data-dir", dir, there, there)
+	}
 	c := &devCluster{flags: flags, files: files, term: &terminal{w: p.stdout}}
 	program, err := os.Executable()
 	if err != nil {

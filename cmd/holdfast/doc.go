@@ -7,9 +7,9 @@
 //
 //	flags > HOLDFAST_ environment > --config file         parse.go
 //	    │
-//	  Config ── Validate: all faults at once, exit 2      config.go, policy.go
+//	  Config ── Validate: all faults at once, exit 2      config.go, parts.go
 //	    │
-//	  storage → fsm.Machine → cluster.Node → fsm.Sessions → api.API → listeners     server.go
+//	  storage → fsm.Machine → cluster.Node → fsm.Sessions → api.Server → listeners  server.go, service.go
 //	    │
 //	  Run: ready │ serve │ drain                          run.go, drain.go
 //
