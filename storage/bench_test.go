@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -284,6 +285,27 @@ func heapPeak() (stop func() float64) {
 	return func() float64 { close(done); return float64(<-peak >> 20) }
 }
 
+// readLatency reads a thousand random sessions a second until the returned function is called for the 99th percentile.
+func readLatency(table *Table) (stop func() float64) {
+	done, p99 := make(chan struct{}), make(chan float64)
+	go func() {
+		var took []time.Duration
+		for tick := time.NewTicker(time.Millisecond); ; {
+			select {
+			case <-done:
+				slices.Sort(took)
+				p99 <- float64(took[len(took)*99/100].Microseconds())
+				return
+			case <-tick.C:
+			}
+			began := time.Now()
+			_, _, _ = table.Get(ascending('s', rand.Uint64N(1_000_000)))
+			took = append(took, time.Since(began))
+		}
+	}()
+	return func() float64 { close(done); return <-p99 }
+}
+
 // BenchmarkMillionSessions is the life of a million sessions: created, reopened after a kill, and all expired at once.
 // Run it with -benchtime 1x.
 func BenchmarkMillionSessions(b *testing.B) {
@@ -291,7 +313,7 @@ func BenchmarkMillionSessions(b *testing.B) {
 	table := newTestTable(b, Options{})
 	index := uint64(0)
 	entries := func(b *testing.B, table *Table, make func(first, n uint64) *Batch) {
-		stop := heapPeak()
+		stop, reads := heapPeak(), readLatency(table)
 		began, worst := time.Now(), time.Duration(0)
 		for i := range uint64(n / batch) {
 			at := time.Now()
@@ -303,6 +325,7 @@ func BenchmarkMillionSessions(b *testing.B) {
 		b.ReportMetric(n/time.Since(began).Seconds(), "sessions/s")
 		b.ReportMetric(float64(worst.Milliseconds()), "worst-write-ms")
 		b.ReportMetric(stop(), "heap-MiB")
+		b.ReportMetric(reads(), "read-p99-us")
 		b.ReportMetric(float64(table.Stats().FileBytes>>20), "file-MiB")
 		b.ReportMetric(table.Stats().FlushTook*1000, "flush-ms")
 	}
@@ -324,8 +347,29 @@ func BenchmarkMillionSessions(b *testing.B) {
 		b.ReportMetric(float64(m.HeapAlloc>>20), "heap-MiB")
 		table = again
 	})
+	b.Run("idle", func(b *testing.B) {
+		reads := readLatency(table)
+		time.Sleep(3 * time.Second)
+		b.ReportMetric(reads(), "read-p99-us")
+	})
 	b.Run("expire", func(b *testing.B) { entries(b, table, expires) })
 	if err := table.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// BenchmarkApply is what readers wait for: an entry of 512 creates goes into the memtable.
+func BenchmarkApply(b *testing.B) {
+	m, next := newMemtable(), uint64(0)
+	for b.Loop() {
+		b.StopTimer()
+		if m.len > 20_000 {
+			m = newMemtable()
+		}
+		batch := creates(next, 512)
+		batch.sort()
+		next += 512
+		b.StartTimer()
+		m.apply(batch.writes)
 	}
 }

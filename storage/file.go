@@ -139,12 +139,16 @@ func checksum(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
-// The point is stored sealed: index, term, configuration index, configuration.
 func writePoint(tx *bbolt.Tx, p Point) error {
+	return tx.Bucket(metaBucket).Put(pointKey, encodePoint(p))
+}
+
+// The point is stored sealed: index, term, configuration index, configuration.
+func encodePoint(p Point) []byte {
 	b := binary.BigEndian.AppendUint64(nil, p.Index)
 	b = binary.BigEndian.AppendUint64(b, p.Term)
 	b = binary.BigEndian.AppendUint64(b, p.ConfigurationIndex)
-	return tx.Bucket(metaBucket).Put(pointKey, seal(pointKey, append(b, p.Configuration...)))
+	return seal(pointKey, append(b, p.Configuration...))
 }
 
 func readPoint(tx *bbolt.Tx) (Point, error) {
@@ -152,6 +156,10 @@ func readPoint(tx *bbolt.Tx) (Point, error) {
 	if stored == nil {
 		return Point{}, nil
 	}
+	return decodePoint(stored)
+}
+
+func decodePoint(stored []byte) (Point, error) {
 	b, err := unseal(pointKey, stored)
 	if err != nil || len(b) < 24 {
 		return Point{}, fmt.Errorf("durable point: %w", ErrCorrupt)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math"
 	"os"
 )
 
@@ -57,7 +58,8 @@ func claimedSize(f io.ReaderAt, pageSize int64) (size int64) {
 			continue
 		}
 		youngest = txid
-		size = int64(order.Uint64(m[40:])) * int64(order.Uint32(m[8:]))
+		pages, bytes := order.Uint64(m[40:]), uint64(order.Uint32(m[8:]))
+		size = int64(min(pages, math.MaxInt64/max(bytes, 1)) * bytes)
 	}
 	return size
 }

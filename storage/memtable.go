@@ -35,33 +35,60 @@ func newMemtable() *memtable {
 	return &memtable{head: &memnode{next: make([]*memnode, maxHeight)}, height: 1, seed: 0x9e3779b97f4a7c15}
 }
 
-// set keeps key and value as they are: the caller gives them away.
-func (m *memtable) set(key, value []byte, deleted bool) {
-	var before [maxHeight]*memnode
-	n := m.head
-	for level := m.height - 1; level >= 0; level-- {
-		for next := n.next[level]; next != nil && bytes.Compare(next.key, key) < 0; next = n.next[level] {
-			n = next
+// apply puts writes, which are in the order of their keys, and of two of one key
+// the later counts. It keeps their memory. Each search begins where the last one
+// ended: readers wait meanwhile, and to begin at the head took three times as long.
+func (m *memtable) apply(writes []write) {
+	var before [maxHeight]*memnode // on each level, the last node before the key
+	for level := range before {
+		before[level] = m.head
+	}
+	for _, w := range writes {
+		m.advance(&before, w.key)
+		m.put(&before, w)
+	}
+}
+
+// advance moves before to key, which is not before the last one: up as far as
+// there is something to pass over, and down again.
+func (m *memtable) advance(before *[maxHeight]*memnode, key []byte) {
+	level := 0
+	for level < m.height && before[level].isFollowed(level, key) {
+		level++
+	}
+	if level == 0 {
+		return
+	}
+	n := before[level-1]
+	for level--; level >= 0; level-- {
+		for n.isFollowed(level, key) {
+			n = n.next[level]
 		}
 		before[level] = n
 	}
-	if at := before[0].next[0]; at != nil && bytes.Equal(at.key, key) {
-		m.bytes += int64(len(value) - len(at.value))
-		at.value, at.deleted = value, deleted
+}
+
+// isFollowed says whether the next node on the level lies before key.
+func (n *memnode) isFollowed(level int, key []byte) bool {
+	next := n.next[level]
+	return next != nil && bytes.Compare(next.key, key) < 0
+}
+
+func (m *memtable) put(before *[maxHeight]*memnode, w write) {
+	if at := before[0].next[0]; at != nil && bytes.Equal(at.key, w.key) {
+		m.bytes += int64(len(w.value) - len(at.value))
+		at.value, at.deleted = w.value, w.deleted
 		return
 	}
-	height := m.draw()
-	for ; m.height < height; m.height++ {
-		before[m.height] = m.head
+	n := m.node(m.draw())
+	n.key, n.value, n.deleted = w.key, w.value, w.deleted
+	for level := range n.next {
+		n.next[level] = before[level].next[level]
+		before[level].next[level] = n
 	}
-	added := m.node(height)
-	added.key, added.value, added.deleted = key, value, deleted
-	for level := range added.next {
-		added.next[level] = before[level].next[level]
-		before[level].next[level] = added
-	}
+	m.height = max(m.height, len(n.next))
 	m.len++
-	m.bytes += int64(len(key) + len(value) + nodeBytes)
+	m.bytes += int64(len(w.key) + len(w.value) + nodeBytes)
 }
 
 // node takes a node of a height from the slabs.
@@ -103,8 +130,8 @@ func (m *memtable) get(key []byte) *memnode {
 func (m *memtable) seek(key []byte) *memnode {
 	n := m.head
 	for level := m.height - 1; level >= 0; level-- {
-		for next := n.next[level]; next != nil && bytes.Compare(next.key, key) < 0; next = n.next[level] {
-			n = next
+		for n.isFollowed(level, key) {
+			n = n.next[level]
 		}
 	}
 	return n.next[0]

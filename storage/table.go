@@ -181,13 +181,12 @@ func (t *Table) show(next *disk) {
 // over the batch's memory. Where memory fills faster than the disk takes it,
 // Write waits: this is the back-pressure.
 func (t *Table) Write(b *Batch) {
+	b.sort()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.awaitRoom()
 	t.midEntry = true
-	for _, w := range b.writes {
-		t.mem.set(w.key, w.value, w.deleted)
-	}
+	t.mem.apply(b.writes)
 }
 
 // awaitRoom holds a writer whose memtable is full behind a running flush. The
@@ -242,37 +241,4 @@ func (t *Table) Durable() Point {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.durable
-}
-
-// Batch gathers the writes of one command.
-type Batch struct{ writes []write }
-
-type write struct {
-	key     []byte
-	value   []byte
-	deleted bool
-}
-
-// Put sets key to value. The batch keeps both: do not change them afterwards.
-// It panics beyond MaxKeyBytes and MaxValueBytes: a command was let through
-// that no node could store.
-func (b *Batch) Put(key, value []byte) {
-	if len(key) == 0 || len(key) > MaxKeyBytes || len(value) > MaxValueBytes {
-		panic(fmt.Sprintf("storage: a pair of %d and %d bytes", len(key), len(value)))
-	}
-	b.writes = append(b.writes, write{key: key, value: value})
-}
-
-// Delete removes key, if it is there.
-func (b *Batch) Delete(key []byte) {
-	b.writes = append(b.writes, write{key: key, deleted: true})
-}
-
-// Len is the number of writes.
-func (b *Batch) Len() int { return len(b.writes) }
-
-// Reset empties the batch for another command.
-func (b *Batch) Reset() {
-	clear(b.writes)
-	b.writes = b.writes[:0]
 }
