@@ -152,6 +152,7 @@ func (n *Node) openStores() error {
 		logs, stable = file, file
 	}
 	store := newLogStore(logs, n.cfg.LogCacheBytes, n.watch, n.stop)
+	store.ahead = n.sendAhead
 	n.logs, n.logCache = store, store.cache
 	n.stable = &stableStore{StableStore: stable, watch: n.watch, fail: n.stop}
 	spool, err := openSpool(n.cfg.DataDir)
@@ -166,6 +167,12 @@ func (n *Node) openStores() error {
 		return err
 	}
 	return n.checkStores()
+}
+
+func (n *Node) sendAhead(logs []*raft.Log) {
+	if g := n.guard.Load(); g != nil {
+		g.ahead.send(logs)
+	}
 }
 
 // checkStores refuses a log that begins behind a hole: its table was removed or

@@ -25,13 +25,25 @@ const (
 func (g *guard) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
+	if heartbeat(args) {
+		return g.NetworkTransport.AppendEntries(id, target, args, resp)
+	}
 	for {
-		err := g.NetworkTransport.AppendEntries(id, target, args, resp)
-		if err == nil || heartbeat(args) || !g.worthwhile(id, args.Term) || !g.rest() {
+		err := g.appendOnce(id, target, args, resp)
+		if err == nil || !g.worthwhile(id, args.Term) || !g.rest() {
 			return err
 		}
 		*resp = raft.AppendEntriesResponse{}
 	}
+}
+
+func (g *guard) appendOnce(id raft.ServerID, target raft.ServerAddress,
+	args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
+) error {
+	if len(args.Entries) > 0 {
+		return g.ahead.append(id, target, args, resp)
+	}
+	return g.NetworkTransport.AppendEntries(id, target, args, resp)
 }
 
 // InstallSnapshot waits until the peer can be reached at all, for the same reason.

@@ -13,21 +13,43 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// hangingLog is a log whose appends can be made to hang, as a disk does.
+// hangingLog is a log whose appends can be made slow, or to hang, as a disk does.
 type hangingLog struct {
 	raft.LogStore
 	mu   sync.Mutex
 	hold chan struct{}
+	slow time.Duration
 }
 
 func (h *hangingLog) StoreLogs(logs []*raft.Log) error {
 	h.mu.Lock()
-	hold := h.hold
+	hold, slow := h.hold, h.slow
 	h.mu.Unlock()
 	if hold != nil {
 		<-hold
 	}
+	time.Sleep(slow)
 	return h.LogStore.StoreLogs(logs)
+}
+
+// hang makes appends wait until the result is called.
+func (h *hangingLog) hang() (goOn func()) {
+	hold := make(chan struct{})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hold = hold
+	return sync.OnceFunc(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.hold = nil
+		close(hold)
+	})
+}
+
+func (h *hangingLog) slowDown(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.slow = d
 }
 
 func (h *hangingLog) StoreLog(l *raft.Log) error { return h.StoreLogs([]*raft.Log{l}) }
@@ -35,18 +57,12 @@ func (h *hangingLog) StoreLog(l *raft.Log) error { return h.StoreLogs([]*raft.Lo
 // A leader whose main loop hangs never looks at its lease: it stays the leader
 // in its own eyes while the others have another one. Only the rounds save it.
 func TestALeaderThatCannotStepDownServesNothingStale(t *testing.T) {
-	logs := make(map[string]*hangingLog)
-	configure := func(c *Config) {
-		logs[c.NodeID] = &hangingLog{LogStore: c.Logs}
-		c.Logs, c.DiskTimeout = logs[c.NodeID], time.Hour
-	}
+	logs, configure := slowDisks(0)
 	simulate(t, 3, configure, func(s *sim) {
 		old := s.leader()
 		s.mustSet(old, "k", "old")
-		hold := make(chan struct{})
-		logs[old.id].mu.Lock()
-		logs[old.id].hold = hold
-		logs[old.id].mu.Unlock()
+		goOn := logs[old.id].hang()
+		defer goOn()
 		s.isolate(old.id)
 		hung := make(chan error, 1)
 		go func() {
@@ -69,7 +85,7 @@ func TestALeaderThatCannotStepDownServesNothingStale(t *testing.T) {
 		if err := <-hung; !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("the write that hung ended with %v", err)
 		}
-		close(hold)
+		goOn()
 		s.net.heal()
 		s.mustRead(old, "k", "new", 0, true)
 		s.converge()

@@ -48,6 +48,8 @@ type logStore struct {
 	watch *watchdog
 	fail  func(error)
 	cache *logCache
+	// ahead hears of entries before they are written; nil if nobody wants to.
+	ahead func([]*raft.Log)
 }
 
 func newLogStore(inner raft.LogStore, cacheBytes int64, watch *watchdog, fail func(error)) *logStore {
@@ -76,6 +78,9 @@ func (s *logStore) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Lo
 
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	defer s.watch.begin("append to the log")()
+	if s.ahead != nil {
+		s.ahead(logs)
+	}
 	if err := s.LogStore.StoreLogs(logs); err != nil {
 		s.fail(fmt.Errorf("%w: append to the log: %w", ErrDisk, err))
 		return err

@@ -40,6 +40,8 @@ const transportTimeout = 2500 * time.Millisecond
 type guard struct {
 	*raft.NetworkTransport
 	stream *stream
+	ahead  *ahead
+	tasks  *tasks
 
 	raft    atomic.Pointer[raft.Raft]
 	consume chan raft.RPC
@@ -70,9 +72,11 @@ func newGuard(s *stream, timeout time.Duration, logger hclog.Logger, tasks *task
 			MsgpackUseNewTimeFormat: true,
 		}),
 		stream:  s,
+		tasks:   tasks,
 		consume: make(chan raft.RPC),
 		stop:    make(chan struct{}),
 	}
+	g.ahead = newAhead(g)
 	tasks.Go(g.forward)
 	return g
 }
