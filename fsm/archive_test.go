@@ -70,7 +70,7 @@ func TestAnArchiveHoldsTheWholeState(t *testing.T) {
 }
 
 // forge writes an archive whose checksum and hash are right, whatever its pairs.
-func forge(t *testing.T, h snapshot.Header, pairs ...pair) []byte {
+func forge(t tester, h snapshot.Header, pairs ...pair) []byte {
 	t.Helper()
 	for _, p := range pairs {
 		if string(p.key) != string(metaHashKey) {

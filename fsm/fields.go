@@ -138,7 +138,7 @@ func (r *fieldReader) next() (key uint64, ok bool) {
 		return 0, false
 	}
 	major, key := r.head()
-	if major != majorUint || key < r.last {
+	if major != majorUint || key < r.last || key == math.MaxUint64 {
 		r.bad = true
 	}
 	r.left--

@@ -20,6 +20,16 @@ type choices struct {
 	seq  [3]uint64 // of each incarnation
 }
 
+// chosen draws the choices at random: the same for one seed.
+func chosen(seed uint64, n int) *choices {
+	chance := rand.New(rand.NewPCG(seed, 1))
+	c := &choices{left: make([]byte, n)}
+	for i := range c.left {
+		c.left[i] = byte(chance.Uint32())
+	}
+	return c
+}
+
 func (c *choices) n(n int) int {
 	if len(c.left) == 0 {
 		return 0
@@ -174,12 +184,7 @@ func replay(t *testing.T, entries []logEntry, between func(m *member, i int)) (h
 
 func TestOneLogMakesOneStateHoweverItIsReplayed(t *testing.T) {
 	for seed := range uint64(4) {
-		chance := rand.New(rand.NewPCG(seed, 1))
-		raw := make([]byte, 40_000)
-		for i := range raw {
-			raw[i] = byte(chance.Uint32())
-		}
-		entries := (&choices{left: raw}).history(t, 400)
+		entries := chosen(seed, 40_000).history(t, 400)
 		want := replay(t, entries, func(*member, int) {})
 		for name, between := range map[string]func(m *member, i int){
 			"flushed now and then": func(m *member, i int) {
@@ -244,33 +249,20 @@ func TestOneLogMakesOneStateHoweverItIsReplayed(t *testing.T) {
 func FuzzApply(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 3, 7, 250, 19}, 40))
-	chance := rand.New(rand.NewPCG(1, 1))
-	for range 8 {
-		raw := make([]byte, 600)
-		for i := range raw {
-			raw[i] = byte(chance.Uint32())
-		}
-		f.Add(raw)
+	for seed := range uint64(8) {
+		f.Add(chosen(seed, 600).left)
 	}
-	table, err := storage.Open(filepath.Join(f.TempDir(), "t.db"), storage.Options{FlushInterval: time.Hour, InitialMmapSize: 1 << 20})
+	// One table serves all runs, and never reaches the disk: to open a file takes
+	// longer than to fill it.
+	table, err := storage.Open(filepath.Join(f.TempDir(), "t.db"), storage.Options{
+		FlushInterval: time.Hour, FlushBytes: 1 << 40, InitialMmapSize: 1 << 20,
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = table.Close() })
-	empty, err := OpenMachine(table)
-	if err != nil {
-		f.Fatal(err)
-	}
-	var archive bytes.Buffer
-	if _, _, _, _, err := empty.Export(&archive); err != nil {
-		f.Fatal(err)
-	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		// One table serves all runs: to open a file takes longer than to fill it.
-		if err := empty.Import(bytes.NewReader(archive.Bytes())); err != nil {
-			t.Fatal(err)
-		}
-		m := empty
+		m := emptied(t, table)
 		c := &choices{left: raw}
 		for i, e := range c.history(t, min(len(raw)/4, 60)) {
 			if e.commands == nil {
@@ -285,4 +277,25 @@ func FuzzApply(f *testing.F) {
 		}
 		checkMachine(t, m)
 	})
+}
+
+// emptied returns a machine that has applied nothing, over a table of which
+// nothing has been flushed.
+func emptied(t *testing.T, table *storage.Table) *Machine {
+	t.Helper()
+	var all storage.Batch
+	err := table.Scan([]byte{0}, nil, func(key, _ []byte) bool {
+		all.Delete(bytes.Clone(key))
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table.Write(&all)
+	table.Advance(1, 1)
+	m, err := OpenMachine(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
