@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 // chaos is a cluster under random faults, and what its clients know.
 type chaos struct {
 	*sim
+	logs   map[string]*hangingLog
 	mu     sync.Mutex // guards which nodes are up, and the counts
 	rng    *rand.Rand
 	stop   chan struct{}
@@ -69,8 +71,11 @@ func (c *chaos) client(id int) {
 		} else {
 			n, m := c.node(r)
 			strong := r.IntN(2) == 0
-			if _, err := n.Read(ctx, index, strong); err != nil {
+			_, _, stamp := m.Applied()
+			if now, err := n.Read(ctx, index, strong); err != nil {
 				c.count("unread")
+			} else if c.late(now, stamp) {
+				c.t.Errorf("%s: read with the clock at %d, true is %d, applied was %d", key, now, time.Now().UnixMilli(), stamp)
 			} else if got, _ := strconv.Atoi(m.get(key)); got != acked {
 				c.t.Errorf("%s: read %d (strong=%v), acknowledged was %d", key, got, strong, acked)
 			} else {
@@ -81,11 +86,18 @@ func (c *chaos) client(id int) {
 	}
 }
 
+// late says that a read's clock is behind what its node had applied before, or an
+// hour off as one of the wall clocks is.
+func (c *chaos) late(now, applied int64) bool {
+	off := now - time.Now().UnixMilli()
+	return now < applied || off < -1000 || off > 1000
+}
+
 func (c *chaos) fault() {
 	id := c.ids[c.rng.IntN(len(c.ids))]
 	other := c.ids[c.rng.IntN(len(c.ids))]
 	pause := func() { time.Sleep(time.Duration(200+c.rng.IntN(4000)) * time.Millisecond) }
-	switch c.rng.IntN(5) {
+	switch c.rng.IntN(8) {
 	case 0: // kill and restart
 		c.mu.Lock()
 		one := c.nodes[id]
@@ -113,8 +125,11 @@ func (c *chaos) fault() {
 		c.net.set(id, other, id != other)
 		pause()
 		c.net.heal()
-	case 3: // a jump of a wall clock
+	case 3: // one wall clock jumps by up to an hour, the last one comes back
 		c.net.mu.Lock()
+		for _, one := range c.nodes {
+			one.offset = 0
+		}
 		c.nodes[id].offset = time.Duration(c.rng.IntN(7200)-3600) * time.Second
 		c.net.mu.Unlock()
 		pause()
@@ -126,21 +141,48 @@ func (c *chaos) fault() {
 		_ = n.TransferLeadership(ctx)
 		cancel()
 		pause()
+	case 5: // a slow disk
+		c.logs[id].slowDown(time.Duration(10+c.rng.IntN(300)) * time.Millisecond)
+		pause()
+		c.logs[id].slowDown(0)
+	case 6: // a disk that hangs, and cut off at the same time or not: a pause
+		goOn := c.logs[id].hang()
+		if c.rng.IntN(2) == 0 {
+			c.isolate(id)
+		}
+		pause()
+		goOn()
+		c.net.heal()
+	case 7: // slow lines
+		for _, to := range c.ids {
+			if to != id {
+				c.net.Delay(id, to, 80*time.Millisecond)
+			}
+		}
+		pause()
+		c.net.heal()
 	}
 }
 
 func TestThePromisesHoldUnderRandomFaults(t *testing.T) {
-	runs := 6
+	runs := 4
 	if testing.Short() {
 		runs = 2
+	}
+	if more, err := strconv.Atoi(os.Getenv("HOLDFAST_TEST_SEEDS")); err == nil {
+		runs = more
 	}
 	for seed := range runs {
 		for _, size := range []int{3, 5} {
 			t.Run(fmt.Sprintf("nodes=%d/seed=%d", size, seed), func(t *testing.T) {
-				small := func(c *Config) { c.SnapshotBytes, c.TrailingEntries = 8<<10, 20 }
+				logs, slow := slowDisks(0)
+				small := func(c *Config) {
+					slow(c)
+					c.SnapshotBytes, c.TrailingEntries = 8<<10, 20
+				}
 				simulate(t, size, small, func(s *sim) {
 					c := &chaos{
-						sim: s, rng: rand.New(rand.NewPCG(uint64(seed), 1)), stop: make(chan struct{}), counts: make(map[string]int),
+						sim: s, logs: logs, rng: rand.New(rand.NewPCG(uint64(seed), 1)), stop: make(chan struct{}), counts: make(map[string]int),
 					}
 					for id := range 6 {
 						c.all.Go(func() { c.client(id) })

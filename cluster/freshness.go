@@ -23,8 +23,11 @@ type fresh struct {
 }
 
 // now is an upper bound of the log's clock: the answer's clock was read after
-// the question was sent.
-func (f *fresh) now(age time.Duration) int64 { return f.clock + age.Milliseconds() }
+// the question was sent. The age is rounded up, as stamps are rounded down: or a
+// node would serve for a millisecond what it has applied the end of.
+func (f *fresh) now(age time.Duration) int64 {
+	return f.clock + int64((age+time.Millisecond-1)/time.Millisecond)
+}
 
 // freshness asks the leader, one question at a time, and shares each answer
 // among all who wait. raft.LastContact would be no substitute: heartbeats carry

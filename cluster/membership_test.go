@@ -104,6 +104,32 @@ func TestAFollowerFarBehindCatchesUpByAnArchive(t *testing.T) {
 	})
 }
 
+func TestAWipedNodeCatchesUpByAnArchive(t *testing.T) {
+	small := func(c *Config) { c.SnapshotBytes, c.TrailingEntries = 4<<10, 4 }
+	simulate(t, 3, small, func(s *sim) {
+		leader := s.leader()
+		wiped := s.others(leader.id)[0]
+		for i := range 200 {
+			s.mustSet(leader, fmt.Sprint("k", i), "v")
+		}
+		time.Sleep(3 * time.Second)
+		s.kill(wiped.id)
+		s.wipe(wiped.id)
+		s.start(wiped.id)
+		for i := range 200 {
+			s.mustRead(wiped, fmt.Sprint("k", i), "v", 0, i == 0)
+		}
+		if wiped.node.snapshots.lastInstalled() == 0 {
+			t.Error("no archive was installed")
+		}
+		s.eventually(20*time.Second, "the wiped node is promoted", func() bool {
+			kind, ok := suffrage(s.leader().node, wiped.id)
+			return ok && kind == raft.Voter
+		})
+		s.converge()
+	})
+}
+
 func TestARestartSkipsWhatTheTableHolds(t *testing.T) {
 	simulate(t, 3, nil, func(s *sim) {
 		for i := range 50 {
