@@ -35,6 +35,9 @@ type Config struct {
 	MaxEvents  uint64
 	// MaxIdempotencyKeys bounds the keys that are remembered (100,000).
 	MaxIdempotencyKeys uint64
+	// DiskLow says whether this node's disk is nearly full: what makes the data
+	// grow is refused then. Nil: it never is.
+	DiskLow func() bool
 	// Rand draws tokens and incarnations: crypto/rand.Reader, but for tests.
 	Rand   io.Reader
 	Logger *slog.Logger // discarded if nil
@@ -52,6 +55,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxIdempotencyKeys == 0 {
 		c.MaxIdempotencyKeys = DefaultMaxIdempotences
+	}
+	if c.DiskLow == nil {
+		c.DiskLow = func() bool { return false }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -119,8 +125,16 @@ func (s *Sessions) clock(ctx context.Context) (session.Time, error) {
 	return session.Time(now), AsSession(err)
 }
 
+// grows says whether a command may make the data larger.
+func (t commandType) grows() bool {
+	return t == cmdCreate || t == cmdPatch || t == cmdPatchUser
+}
+
 // propose commits one command that must take effect once.
 func (s *Sessions) propose(ctx context.Context, e envelope, body any) (reply, error) {
+	if e.Type.grows() && s.cfg.DiskLow() {
+		return reply{}, session.ErrDiskLow
+	}
 	now, err := s.clock(ctx)
 	if err != nil {
 		return reply{}, err

@@ -591,3 +591,41 @@ func TestAConfigurationNamesAllItsFaults(t *testing.T) {
 		}
 	}
 }
+
+func TestALowDiskRefusesWhatGrowsAndLetsTheRestPass(t *testing.T) {
+	low := false
+	m := newTestMember(t, func(c *Config) { c.DiskLow = func() bool { return low } })
+	mine, other := m.login("alice", ""), m.login("alice", "")
+	proof := mine.Token.Proof()
+	own := session.Actor{Session: &proof}
+	low = true
+	for what, do := range map[string]func() error{
+		"create": func() error {
+			_, err := m.Create(t.Context(), session.Create{Actor: session.Actor{Service: true}, UserID: "bob"})
+			return err
+		},
+		"patch": func() error {
+			_, err := m.Patch(t.Context(), session.Patch{Actor: own, Patch: []byte(`{"a":1}`)})
+			return err
+		},
+		"patch of a user": func() error {
+			_, err := m.PatchUser(t.Context(), session.PatchUser{Actor: session.Actor{Service: true}, UserID: "alice", Patch: []byte(`{"a":1}`)})
+			return err
+		},
+	} {
+		if err := do(); session.CodeOf(err) != session.CodeDiskLow {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	m.mustLive(mine.Token)
+	if _, err := m.Refresh(t.Context(), session.Refresh{Actor: own}); err != nil {
+		t.Errorf("refresh: %v", err)
+	}
+	if _, err := m.Revoke(t.Context(), session.Revoke{Actor: own, Target: other.Token.ID}); err != nil {
+		t.Errorf("revoke: %v", err)
+	}
+	if out, err := m.RevokeUser(t.Context(), session.RevokeUser{Actor: own}); err != nil || out.Count != 1 {
+		t.Errorf("log out everywhere: %+v, %v", out, err)
+	}
+	m.mustDead(mine.Token)
+}

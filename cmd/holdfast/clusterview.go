@@ -12,8 +12,7 @@ import (
 // clusterView shows a node of the cluster to the HTTP surface, which must not know package cluster.
 type clusterView struct {
 	node *cluster.Node
-	// served says what this node itself may still add to the checks; may be nil.
-	served func() []api.Check
+	disk *disk
 }
 
 func (v clusterView) IsLeader() bool { return v.node.Leading() }
@@ -27,10 +26,7 @@ func (v clusterView) Ready(context.Context) []api.Check {
 		}
 		checks = append(checks, check)
 	}
-	if v.served != nil {
-		checks = append(checks, v.served()...)
-	}
-	return checks
+	return append(checks, v.disk.check())
 }
 
 func (v clusterView) Status(ctx context.Context) (api.Status, error) {

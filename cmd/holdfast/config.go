@@ -26,6 +26,7 @@ type Config struct {
 	MaxStaleness, DiskTimeout              time.Duration
 	RaftMultiplier                         int
 	SnapshotBytes, TrailingBytes           int64
+	DiskLowBytes                           int64
 	TLSCert, TLSKey                        string
 	TrustedProxies, TrustedOrigins, Hosts  []string
 	InsecureCookies                        bool
@@ -75,6 +76,7 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.RaftMultiplier, "raft-multiplier", 1, "scales heartbeats and elections for slow networks, 1 to 20")
 	f.Int64Var(&c.SnapshotBytes, "snapshot-bytes", 64<<20, "after so many bytes of new log the table is flushed and the log cut")
 	f.Int64Var(&c.TrailingBytes, "trailing-bytes", 64<<20, "bytes of log kept behind that; a node that is further behind is sent the whole state")
+	f.Int64Var(&c.DiskLowBytes, "disk-low-bytes", 256<<20, "with less room than this on the disk of data-dir, writes that need room are refused; 0 is no mark")
 	f.DurationVar(&c.DiskTimeout, "disk-timeout", 5*time.Second, "a disk that takes longer than this for one write ends the process")
 }
 
@@ -155,6 +157,9 @@ func (c Config) validateOwn() error {
 	}
 	if c.DrainWait < 0 || c.DrainTimeout <= 0 {
 		faults = append(faults, errors.New("drain-wait and drain-timeout must not be negative, and drain-timeout not zero"))
+	}
+	if c.DiskLowBytes < 0 {
+		faults = append(faults, errors.New("disk-low-bytes must not be negative"))
 	}
 	if c.SweepInterval < 100*time.Millisecond {
 		faults = append(faults, fmt.Errorf("sweep-interval %s: want at least 100ms", c.SweepInterval))

@@ -27,6 +27,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer admin.Close()
 	running.Go(func() { s.sayReady(life) })
 	running.Go(func() { s.scrub(life) })
+	running.Go(func() { s.disk.watch(life, s.giveWay) })
 
 	var reason error
 	select {
@@ -86,6 +87,18 @@ func (s *Server) sayReady(ctx context.Context) {
 }
 
 const readyCheckPause = 250 * time.Millisecond
+
+// giveWay hands leadership to a node whose disk has room. Where none has, this node goes on leading: logouts must pass.
+func (s *Server) giveWay(ctx context.Context) {
+	if !s.node.Leading() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.RequestTimeout)
+	defer cancel()
+	if err := s.node.TransferLeadership(ctx); err != nil {
+		s.log.Warn("leadership could not be handed over", "error", err)
+	}
+}
 
 // notify tells systemd, where it asked to be told.
 func (s *Server) notify(state string) {

@@ -24,6 +24,7 @@ type Server struct {
 	registry    *prometheus.Registry
 	credentials *credentials
 	http, admin net.Listener // admin is nil without --admin-addr
+	disk        *disk
 	table       *storage.Table
 	machine     *fsm.Machine
 	node        *cluster.Node
@@ -111,6 +112,8 @@ func (s *Server) openTable() (err error) {
 	if err := privateDir(s.cfg.DataDir); err != nil {
 		return fmt.Errorf("data-dir: %w", err)
 	}
+	s.disk = &disk{dir: s.cfg.DataDir, mark: s.cfg.DiskLowBytes, log: s.log, free: freeBytes}
+	s.disk.look()
 	s.table, err = storage.Open(filepath.Join(s.cfg.DataDir, "table.db"), storage.Options{
 		Logger: s.log.With("component", "storage"), OnError: s.fail,
 	})

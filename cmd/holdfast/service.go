@@ -17,7 +17,7 @@ const loginMargin = 10 * time.Minute
 func (s *Server) openSessions() (err error) {
 	s.sessions, err = fsm.Open(fsm.Config{
 		Policy: s.cfg.policy(), LoginLifetime: s.cfg.JWTMaxLifetime + loginMargin, SweepInterval: s.cfg.SweepInterval,
-		Rand: rand.Reader, Logger: s.log.With("component", "sessions"),
+		DiskLow: s.disk.low.Load, Rand: rand.Reader, Logger: s.log.With("component", "sessions"),
 	}, s.node, s.machine)
 	if err != nil {
 		return err
@@ -39,6 +39,6 @@ func (s *Server) openAPI() error {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	s.api, err = api.New(cfg, s.sessions, clusterView{node: s.node})
+	s.api, err = api.New(cfg, s.sessions, clusterView{node: s.node, disk: s.disk})
 	return err
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/api"
+)
+
+const (
+	// diskCheckPause lies between two looks at the free space.
+	diskCheckPause = time.Second
+	giveWayPause   = time.Minute
+)
+
+// errNoDiskFigure is returned where the system does not say how much of a disk is free.
+var errNoDiskFigure = errors.New("the free space of a disk is not known on this system")
+
+// disk watches the free space of the data directory. A disk that is quite full fails writes here and there, and makes
+// leadership flap for seconds; so a node gives way before that: below the mark it refuses what makes its data grow,
+// hands leadership away, and says that it is not ready. Logouts and deletes still pass.
+type disk struct {
+	dir  string
+	mark int64 // bytes; 0 watches nothing
+	log  *slog.Logger
+	free func(dir string) (int64, error)
+
+	low atomic.Bool
+}
+
+// look measures once. A disk that was low is well again only a quarter above
+// the mark, so that it does not change with every write.
+func (d *disk) look() {
+	if d.mark == 0 {
+		return
+	}
+	free, err := d.free(d.dir)
+	if err != nil {
+		if !errors.Is(err, errNoDiskFigure) {
+			d.log.Warn("the free space could not be read", "error", err)
+		}
+		return
+	}
+	was := d.low.Load()
+	now := free < d.mark || was && free < d.mark+d.mark/4
+	d.low.Store(now)
+	switch {
+	case now && !was:
+		d.log.Error("the disk is nearly full: writes that need room are refused", "free_bytes", free, "mark_bytes", d.mark)
+	case was && !now:
+		d.log.Info("the disk has room again", "free_bytes", free)
+	}
+}
+
+// watch looks until ctx ends. While the disk is low it calls giveWay, at once and then every giveWayPause: where all
+// disks are low, leadership must not go round and round.
+func (d *disk) watch(ctx context.Context, giveWay func(context.Context)) {
+	var last time.Time
+	for pause(ctx, diskCheckPause) {
+		d.look()
+		if d.low.Load() && time.Since(last) > giveWayPause {
+			last = time.Now()
+			giveWay(ctx)
+		}
+	}
+}
+
+// check is what /readyz shows.
+func (d *disk) check() api.Check {
+	c := api.Check{Name: "disk", OK: !d.low.Load()}
+	if !c.OK {
+		c.Detail = "the disk is nearly full"
+	}
+	return c
+}
