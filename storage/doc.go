@@ -15,12 +15,16 @@
 //   - A memtable is frozen between two log entries only, so the file never holds
 //     half an entry.
 //   - The data of an entry and the point that counts it are in one transaction.
-//   - One goroutine writes. It waits where a full memtable meets a running flush.
+//   - One goroutine writes. Where a full memtable meets a running flush it is
+//     slowed down, entry by entry, and in the end stopped.
+//   - Readers share one transaction of bbolt, which each flush renews. They begin
+//     none of their own, and so wait for nothing that a commit does.
 //   - A value on disk carries a CRC-32C of its key and itself; one that does not
-//     match is an error, never an answer.
+//     match is an error, never an answer. So is a page that cannot be read.
 //   - The first flush that fails is reported and is the last one: a node that
 //     cannot write its disk stops.
 //
 // The package knows nothing of sessions, of the log's content or of its own
-// index's meaning, and calls no clock but the flusher's ticker.
+// index's meaning, and its clocks are the flusher's ticker and a slowed writer's
+// patience: no answer depends on them.
 package storage

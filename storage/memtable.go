@@ -4,8 +4,9 @@ import "bytes"
 
 const (
 	maxHeight = 16 // one node in four is a level higher: good for 4^16 keys
-	// nodeBytes is what a key costs beside its bytes, for the bound in memory.
-	nodeBytes = 96
+	// nodeBytes is what a key costs beside its bytes, for the bound in memory: a
+	// hundred here, and a share of the page that it changes when it is flushed.
+	nodeBytes = 256
 )
 
 // memtable is an ordered map, a skip list (Pugh, 1990). Its owner holds a lock

@@ -30,13 +30,17 @@ type Point struct {
 
 // How a writer is held where memory fills faster than the disk takes it, in
 // multiples of FlushBytes. To stop it until the flush ends would make one entry
-// pay for all; to slow each entry down a little lets the flush catch up.
+// wait for all; to slow each entry down lets the flush catch up. Slowed entries
+// come to stopAt only behind a disk that hangs.
 const (
-	slowAt   = 2 // an entry waits for the flush, for stall at most
-	stopAt   = 4 // an entry waits for the flush
-	stall    = 50 * time.Millisecond
-	mostMmap = min(64<<30, math.MaxInt/4)
+	slowAt = 2 // an entry waits for the flush, for stall at most
+	stopAt = 8 // an entry waits for the flush
+	stall  = 50 * time.Millisecond
 )
+
+// defaultMmapSize is more than any table of sessions needs; an address space of
+// 32 bits has less to give.
+const defaultMmapSize = min(64<<30, math.MaxInt/4)
 
 var errClosed = errors.New("the table is closed")
 
@@ -44,7 +48,7 @@ var errClosed = errors.New("the table is closed")
 type Options struct {
 	FlushInterval time.Duration // how long a write may stay in memory alone; default 1 s
 	// FlushBytes is the memory that starts a flush; default 4 MiB. A memtable never
-	// has more than four times as much and one entry. bbolt takes some ten times
+	// has more than eight times as much and one entry. bbolt takes some ten times
 	// what it flushes where keys lie all over: more is no gift.
 	FlushBytes int64
 	// InitialMmapSize is the address space, not memory, that is taken at once, in
@@ -67,7 +71,7 @@ func (o Options) withDefaults() Options {
 		o.FlushBytes = 4 << 20
 	}
 	if o.InitialMmapSize <= 0 {
-		o.InitialMmapSize = mostMmap
+		o.InitialMmapSize = defaultMmapSize
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
