@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,33 +16,34 @@ import (
 // last matters there: an entry is applied some time after it was stamped, and a
 // clock that restarted from each stamp would lose that time at every entry.
 type logClock struct {
-	mu   sync.Mutex
-	base int64     // milliseconds since the Unix epoch; 0 = unknown
-	at   time.Time // when base was true, by the monotonic clock
+	mu   sync.Mutex // held by whoever moves it
+	last atomic.Pointer[reading]
 }
 
-// now is the log's clock in milliseconds, 0 if it is not known yet.
+// reading is what the log's clock showed at a moment of this node's own.
+type reading struct {
+	ms int64 // since the Unix epoch
+	at time.Time
+}
+
+// now is the log's clock in milliseconds, 0 if it is not known yet. Every read
+// looks at it, so it takes no lock.
 func (c *logClock) now() int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.locked()
-}
-
-func (c *logClock) locked() int64 {
-	if c.base == 0 {
+	last := c.last.Load()
+	if last == nil {
 		return 0
 	}
-	return c.base + time.Since(c.at).Milliseconds()
+	return last.ms + time.Since(last.at).Milliseconds()
 }
 
 // forward moves the clock to ms if that is ahead of it, and says whether it was.
 func (c *logClock) forward(ms int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ms <= c.locked() {
+	if ms <= c.now() {
 		return false
 	}
-	c.base, c.at = ms, time.Now()
+	c.last.Store(&reading{ms: ms, at: time.Now()})
 	return true
 }
 

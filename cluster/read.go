@@ -37,7 +37,7 @@ func (n *Node) Read(ctx context.Context, atLeast uint64, strong bool) (now int64
 	return n.readBarrier(ctx, atLeast, strong)
 }
 
-// local is the hot path: one load and one reading of the monotonic clock.
+// local is the hot path: no lock, two loads, two readings of the monotonic clock.
 func (n *Node) local() (now int64, ok bool) {
 	f := n.fresh.answer.Load()
 	if f == nil {
@@ -47,7 +47,14 @@ func (n *Node) local() (now int64, ok bool) {
 	if age > n.cfg.MaxStaleness {
 		return 0, false
 	}
-	return f.now(age), true
+	return n.bound(f, age), true
+}
+
+// bound is an upper bound of the log's clock, and never behind a stamp that this
+// node has applied: the clock may have moved forward since the answer, which a
+// node that is cut off cannot know, and this one may.
+func (n *Node) bound(f *fresh, age time.Duration) int64 {
+	return max(f.now(age), n.clock.now())
 }
 
 // patient waits a moment for atLeast, which is usually on its way.
@@ -75,7 +82,7 @@ func (n *Node) readBarrier(ctx context.Context, atLeast uint64, strong bool) (in
 			return 0, n.readError(err, strong)
 		}
 	}
-	return f.now(time.Since(f.sent)), nil
+	return n.bound(f, time.Since(f.sent)), nil
 }
 
 func (n *Node) readError(err error, strong bool) error {
@@ -116,5 +123,5 @@ func (n *Node) Now() int64 {
 	if f == nil {
 		return 0
 	}
-	return f.now(time.Since(f.sent))
+	return n.bound(f, time.Since(f.sent))
 }
