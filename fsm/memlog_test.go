@@ -157,6 +157,13 @@ func (l *memLog) check() {
 	}
 }
 
+// set changes what goes wrong, where goroutines look on.
+func (l *memLog) set(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+}
+
 // advance moves the log's clock.
 func (l *memLog) advance(d time.Duration) {
 	l.mu.Lock()

@@ -33,12 +33,12 @@ func TestTheSweeperEndsWhatHasExpiredOnTheLeaderAlone(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, l *memLog) {
 		leader, follower := l.members[0], l.members[1]
 		leader.login("alice", "")
-		l.leaderless = true
+		l.set(func() { l.leaderless = true })
 		pass(time.Hour + 10*time.Second)
 		if n := l.counted(); n != 1 {
 			t.Errorf("%d commands without a leader", n)
 		}
-		l.leaderless = false
+		l.set(func() { l.leaderless = false })
 		pass(2 * time.Second)
 		if f := leader.Figures(); f.Sweeps != 1 || f.Swept != 1 {
 			t.Errorf("the leader has done %+v", f)
@@ -95,12 +95,12 @@ func TestASweepNeedsALeaderAndNoFreshNode(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, l *memLog) {
 		m := l.members[0]
 		m.login("alice", "")
-		m.stale = true
+		l.set(func() { m.stale = true })
 		pass(time.Hour + 2*time.Second)
 		if f := m.Figures(); f.Swept != 1 {
 			t.Errorf("the stale leader has done %+v", f)
 		}
-		l.leaderless = true
+		l.set(func() { l.leaderless = true })
 		_, err := m.Sweep(t.Context())
 		wantCode(t, err, session.CodeNoLeader)
 	})
@@ -206,13 +206,13 @@ func TestALostTouchCostsNothingButATouchInterval(t *testing.T) {
 		}
 		pass(2 * time.Minute)
 		get()
-		l.leaderless = true
+		l.set(func() { l.leaderless = true })
 		pass(2 * touchPause)
 		if f := m.Figures(); f.TouchesLost != 1 || f.Touches != 0 {
 			t.Errorf("%+v", f)
 		}
 		get()
-		l.leaderless = false
+		l.set(func() { l.leaderless = false })
 		pass(2 * touchPause)
 		if f := m.Figures(); f.TouchesLost != 1 || f.Touches != 1 {
 			t.Errorf("%+v", f)
