@@ -60,6 +60,9 @@ var (
 	ErrDisk = errors.New("the disk failed or hangs")
 	// ErrCorrupt: an entry of the log does not match its checksum.
 	ErrCorrupt = errors.New("the log is corrupt")
+	// ErrMachine: the machine could not apply an entry. Where its table is damaged,
+	// the data directory must be removed; the node then joins again.
+	ErrMachine = errors.New("the state cannot be carried on")
 	// ErrDiverged: this node's state differs from the leader's.
 	ErrDiverged = errors.New("this node's state differs from the cluster's")
 	// ErrRemoved: the leader's configuration no longer holds this node.

@@ -57,6 +57,10 @@ func (n *Node) serveJoin(ctx context.Context, from string) error {
 	timeout := n.cfg.scaled(2 * time.Second)
 	known := slices.ContainsFunc(n.configuration().Servers, func(s raft.Server) bool { return string(s.ID) == from })
 	if known {
+		if n.alive(ctx, from) {
+			return fmt.Errorf("a node %q is in the cluster and alive: no two processes may have one id; "+
+				"stop the other one, or give this one an id and a data directory of its own", from)
+		}
 		if err := n.await(r.RemoveServer(raft.ServerID(from), 0, timeout)); err != nil {
 			return fmt.Errorf("remove %s: %w", from, err)
 		}
@@ -71,6 +75,20 @@ func (n *Node) serveJoin(ctx context.Context, from string) error {
 	n.followers.drop(from)
 	n.log.Info("added a node as a non-voter", "node", from)
 	return nil
+}
+
+// aliveWait is some questions long: a node that follows asks about every 100 ms.
+const aliveWait = 500 * time.Millisecond
+
+// alive says whether a node of that id goes on following this leader. The one
+// that asks to join does not: it has no Raft yet.
+func (n *Node) alive(ctx context.Context, id string) bool {
+	before, _ := n.followers.get(id)
+	if pause(ctx, context.Background(), n.cfg.scaled(aliveWait)) != nil {
+		return true // not proved otherwise
+	}
+	now, known := n.followers.get(id)
+	return known && now.heard.After(before.heard)
 }
 
 // runPromotions gives a vote to nodes that have kept up for the stable time, one

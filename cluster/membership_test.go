@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -317,6 +319,42 @@ func TestANodeOfAnotherClusterIsRefused(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if _, err := s.read(one, "k", 0, false, time.Second); err == nil {
 			t.Error("it serves")
+		}
+	})
+}
+
+func TestASecondNodeOfALiveIDIsRefusedAndTheFirstKeepsItsVote(t *testing.T) {
+	simulate(t, 3, nil, func(s *sim) {
+		leader := s.leader()
+		alive := s.others(leader.id)[0]
+		s.mustSet(leader, "k", "v")
+		for range 3 {
+			err := leader.node.serveJoin(s.t.Context(), alive.id)
+			if err == nil || !strings.Contains(err.Error(), "alive") {
+				t.Fatalf("joined a second time: %v", err)
+			}
+		}
+		if kind, ok := suffrage(leader.node, alive.id); !ok || kind != raft.Voter {
+			t.Error("the live node has lost its vote")
+		}
+	})
+}
+
+func TestANodeWhoseMachineCannotGoOnStopsInOrder(t *testing.T) {
+	simulate(t, 1, nil, func(s *sim) {
+		only := s.leader()
+		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+		defer cancel()
+		// The test machine panics at a verb that it does not know.
+		if _, _, err := only.node.Propose(ctx, []byte("r0 spoil k v")); !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("propose: %v", err)
+		}
+		<-only.node.Done()
+		if err := only.node.Err(); !errors.Is(err, ErrMachine) {
+			t.Errorf("stopped because of %v", err)
+		}
+		if _, err := s.read(only, "k", 0, false, time.Second); err == nil {
+			t.Error("a node that has stopped is read")
 		}
 	})
 }

@@ -56,10 +56,20 @@ func (f *raftFSM) ApplyBatch(logs []*raft.Log) []any {
 	return answers
 }
 
-func (f *raftFSM) applyOne(l *raft.Log) any {
+// applyOne hands one entry to the machine. A machine that panics has met what
+// must not be, such as a record that does not match its checksum: this node stops
+// in order, with a reason for its operator, and the others carry on.
+func (f *raftFSM) applyOne(l *raft.Log) (answer any) {
 	if f.halted.Load() {
 		return errHalted
 	}
+	defer func() {
+		if broken := recover(); broken != nil {
+			f.halted.Store(true)
+			f.fail(fmt.Errorf("%w: apply entry %d: %v", ErrMachine, l.Index, broken))
+			answer = errHalted
+		}
+	}()
 	if l.Type == raft.LogConfiguration {
 		f.machine.Configure(l.Index, l.Data)
 		return nil
