@@ -73,6 +73,25 @@ func TestADataDirectoryBelongsToOneNodeAndOneCluster(t *testing.T) {
 	}
 }
 
+func FuzzDecodeIdentity(f *testing.F) {
+	f.Add([]byte(`{"format":1,"node_id":"a","cluster":"0123456789abcdef"}`))
+	f.Add([]byte(`{"format":2}`))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		found, err := decodeIdentity(raw)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(found)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := decodeIdentity(again); err != nil || back != found {
+			t.Errorf("%+v came back as %+v, %v", found, back, err)
+		}
+	})
+}
+
 func TestALogWithoutItsTableIsRefused(t *testing.T) {
 	store := raft.NewInmemStore()
 	if err := store.StoreLog(&raft.Log{Index: 100, Term: 3}); err != nil {

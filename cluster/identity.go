@@ -38,17 +38,11 @@ func claim(dir, nodeID string, keys []string) error {
 	if err != nil {
 		return fmt.Errorf("read whose data directory this is: %w", err)
 	}
-	var found identity
-	if err := json.Unmarshal(raw, &found); err != nil {
-		return fmt.Errorf("data directory %s: %s is damaged: %w", dir, identityFile, err)
+	found, err := decodeIdentity(raw)
+	if err != nil {
+		return fmt.Errorf("data directory %s: %s %w", dir, identityFile, err)
 	}
-	switch {
-	case found.Format > identityFormat:
-		return fmt.Errorf("data directory %s has format %d, this program knows %d: it was written by a newer version",
-			dir, found.Format, identityFormat)
-	case found.Format < 1:
-		return fmt.Errorf("data directory %s: %s is damaged: format %d", dir, identityFile, found.Format)
-	case found.NodeID != nodeID:
+	if found.NodeID != nodeID {
 		return fmt.Errorf("data directory %s belongs to node %q, this node is %q", dir, found.NodeID, nodeID)
 	}
 	for _, key := range keys {
@@ -63,6 +57,23 @@ func claim(dir, nodeID string, keys []string) error {
 	}
 	return fmt.Errorf("data directory %s belongs to the cluster of key %s, this node's key is of %s",
 		dir, found.Cluster, keys[0])
+}
+
+func decodeIdentity(raw []byte) (identity, error) {
+	var found identity
+	if err := json.Unmarshal(raw, &found); err != nil {
+		return identity{}, fmt.Errorf("is damaged: %w", err)
+	}
+	switch {
+	case found.Format > identityFormat:
+		return identity{}, fmt.Errorf("has format %d, this program knows %d: it was written by a newer version",
+			found.Format, identityFormat)
+	case found.Format < 1:
+		return identity{}, fmt.Errorf("is damaged: format %d", found.Format)
+	case !nodeIDPattern.MatchString(found.NodeID):
+		return identity{}, fmt.Errorf("is damaged: node id %q", found.NodeID)
+	}
+	return found, nil
 }
 
 // writeIdentity survives a power cut at any moment: the file is whole or not there.

@@ -300,12 +300,16 @@ func (n *Node) callStatus(ctx context.Context, id string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
+	return decodeReport(b, id)
+}
+
+func decodeReport(b []byte, id string) (report, error) {
 	var r report
 	if err := json.Unmarshal(b, &r); err != nil {
 		return report{}, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	if r.ID != id {
-		return report{}, fmt.Errorf("%w: %s answered for %s", errMalformed, r.ID, id)
+		return report{}, fmt.Errorf("%w: %q answered for %s", errMalformed, r.ID, id)
 	}
 	return r, nil
 }
