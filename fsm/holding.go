@@ -107,30 +107,45 @@ func indexKeys(rec *record) func(yield func([]byte) bool) {
 	}
 }
 
+// recent is the account that was read or written last: a command looks at one
+// several times.
+type recent struct {
+	known bool
+	user  string
+	account
+	raw []byte
+}
+
 // account reads what is kept of a user; raw is nil if nothing is.
 func (e *entry) account(user string) (a account, raw []byte) {
+	if e.recent.known && e.recent.user == user {
+		return e.recent.account, e.recent.raw
+	}
 	raw, ok := e.get(accountKey(user))
-	if !ok {
-		return account{}, nil
+	if ok {
+		var err error
+		if a, err = decodeAccount(raw); err != nil {
+			panic(fmt.Sprintf("fsm: %v", err))
+		}
 	}
-	a, err := decodeAccount(raw)
-	if err != nil {
-		panic(fmt.Sprintf("fsm: %v", err))
-	}
+	e.recent = recent{known: true, user: user, account: a, raw: raw}
 	return a, raw
 }
 
 func (e *entry) saveAccount(user string, a account, old []byte) {
-	key := accountKey(user)
+	key, raw := accountKey(user), []byte(nil)
 	switch {
 	case a == account{} && old == nil:
 	case a == account{}:
 		e.remove(key, old)
 	case old == nil:
-		e.insert(key, encodeAccount(a))
+		raw = encodeAccount(a)
+		e.insert(key, raw)
 	default:
-		e.replace(key, old, encodeAccount(a))
+		raw = encodeAccount(a)
+		e.replace(key, old, raw)
 	}
+	e.recent = recent{known: true, user: user, account: a, raw: raw}
 }
 
 // count keeps the number of a user's sessions, and that of users who have any.

@@ -139,7 +139,7 @@ func (m *member) rotate(id session.ID) {
 	m.log.mu.Lock()
 	defer m.log.mu.Unlock()
 	index, _, _ := m.machine.Applied()
-	e := m.machine.begin(index+1, int64(m.log.now))
+	e := m.machine.begin(index+1, int64(m.log.now), 1)
 	h, ok := e.session(id)
 	if !ok {
 		m.log.t.Fatal("there is nothing to rotate")

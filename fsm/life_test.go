@@ -269,7 +269,7 @@ func (l *life) look(verb string) (string, error) {
 		for _, s := range page.Sessions {
 			names = append(names, l.name(s.ID))
 		}
-		return "sessions: " + strings.Join(names, " "), err
+		return strings.TrimSpace("sessions: " + strings.Join(names, " ")), err
 	case "stats":
 		s, err := l.member.Stats(l.ctx, session.Consistency{})
 		return fmt.Sprintf("sessions: %d of %d users; %d created, %d revoked, %d expired", s.Sessions, s.Users, s.Created, s.Revoked, s.Expired), err

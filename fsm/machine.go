@@ -90,7 +90,7 @@ func (m *Machine) Apply(index, term uint64, stamp int64, commands [][]byte) (rep
 	if index <= m.place.Load().index {
 		return nil
 	}
-	e := m.begin(index, stamp)
+	e := m.begin(index, stamp, len(commands))
 	replies = make([][]byte, len(commands))
 	for i, command := range commands {
 		p := e.apply(command)
@@ -109,7 +109,7 @@ func (m *Machine) Begin(index, term uint64, stamp int64, cluster uint64) {
 	if index <= m.place.Load().index {
 		return
 	}
-	e := m.begin(index, stamp)
+	e := m.begin(index, stamp, 0)
 	if m.meta.cluster == 0 {
 		m.meta.cluster = cluster
 	}
@@ -131,12 +131,13 @@ type entry struct {
 	index   uint64
 	now     session.Time
 	ordinal uint32 // of the next event
+	recent  recent
 }
 
-func (m *Machine) begin(index uint64, stamp int64) *entry {
+func (m *Machine) begin(index uint64, stamp int64, commands int) *entry {
 	m.meta.stamp = max(m.meta.stamp, session.Time(stamp))
 	return &entry{
-		stage: newStage(m.table, m.place.Load().hash), m: m,
+		stage: newStage(m.table, m.place.Load().hash, commands), m: m,
 		meta: &m.meta, index: index, now: m.meta.stamp,
 	}
 }
@@ -150,7 +151,7 @@ func (m *Machine) finish(e *entry, term uint64) {
 		e.replace(metaStateKey, m.metaRaw, raw)
 	}
 	m.metaRaw = raw
-	e.set(metaHashKey, write{value: encodeHash(e.index, e.hash)})
+	e.set(write{key: metaHashKey, value: encodeHash(e.index, e.hash)})
 
 	m.writing.Store(e.index)
 	e.commit()

@@ -127,7 +127,7 @@ func TestARequestBelowItsOwnLowestIsImpossible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newTestLog(t, 1)
 			mustPanic(t, "below its own lowest", func() {
-				e := l.members[0].machine.begin(2, int64(midnight))
+				e := l.members[0].machine.begin(2, int64(midnight), 1)
 				e.apply(command(t, envelope{Type: cmdRefresh, Request: &r}, nil))
 			})
 			clear(l.members[0].machine.incarnations)
@@ -152,7 +152,7 @@ func TestWhatTheMachineCannotReadStopsTheNode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newTestMember(t)
-			mustPanic(t, c.says, func() { m.machine.begin(2, int64(midnight)).apply(c.command) })
+			mustPanic(t, c.says, func() { m.machine.begin(2, int64(midnight), 1).apply(c.command) })
 		})
 	}
 }

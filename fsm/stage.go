@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -18,24 +19,29 @@ import (
 // values are given away: they must not be changed afterwards.
 type stage struct {
 	table   *storage.Table
-	pending map[string]write
-	order   [][]byte // the keys of pending as they came: map order must not leak
+	pending []write        // in the order in which their keys came
+	at      map[string]int // where in pending a key stands
 	hash    uint64
 }
 
 type write struct {
+	key     []byte
 	value   []byte // immutable
 	deleted bool
 }
 
-func newStage(table *storage.Table, hash uint64) *stage {
-	return &stage{table: table, pending: make(map[string]write), hash: hash}
+// writesOfCommand is about how many keys one command writes.
+const writesOfCommand = 6
+
+func newStage(table *storage.Table, hash uint64, commands int) *stage {
+	n := writesOfCommand * (commands + 1)
+	return &stage{table: table, pending: make([]write, 0, n), at: make(map[string]int, n), hash: hash}
 }
 
 // get panics when the table cannot be read: a bad checksum must not spread.
 func (s *stage) get(key []byte) ([]byte, bool) {
-	if w, ok := s.pending[string(key)]; ok {
-		return w.value, !w.deleted
+	if i, ok := s.at[string(key)]; ok {
+		return s.pending[i].value, !s.pending[i].deleted
 	}
 	value, ok, err := s.table.Get(key)
 	if err != nil {
@@ -46,17 +52,17 @@ func (s *stage) get(key []byte) ([]byte, bool) {
 
 func (s *stage) insert(key, value []byte) {
 	s.hash += pairHash(key, value)
-	s.set(key, write{value: value})
+	s.set(write{key: key, value: value})
 }
 
 func (s *stage) replace(key, old, value []byte) {
 	s.hash += pairHash(key, value) - pairHash(key, old)
-	s.set(key, write{value: value})
+	s.set(write{key: key, value: value})
 }
 
 func (s *stage) remove(key, old []byte) {
 	s.hash -= pairHash(key, old)
-	s.set(key, write{deleted: true})
+	s.set(write{key: key, deleted: true})
 }
 
 // put writes a pair whose old value is not known.
@@ -68,33 +74,36 @@ func (s *stage) put(key, value []byte) {
 	s.insert(key, value)
 }
 
-func (s *stage) set(key []byte, w write) {
-	if _, ok := s.pending[string(key)]; !ok {
-		s.order = append(s.order, key)
+func (s *stage) set(w write) {
+	if i, ok := s.at[string(w.key)]; ok {
+		s.pending[i] = w
+		return
 	}
-	s.pending[string(key)] = w
+	s.at[string(w.key)] = len(s.pending)
+	s.pending = append(s.pending, w)
 }
 
 type pair struct{ key, value []byte }
 
 // scan returns at most limit pairs with from ≤ key < to in ascending order.
 func (s *stage) scan(from, to []byte, limit int) []pair {
-	staged := make([]string, 0, 8)
-	for key := range s.pending {
-		if key >= string(from) && (to == nil || key < string(to)) {
-			staged = append(staged, key)
+	var staged []*write
+	for i := range s.pending {
+		if w := &s.pending[i]; bytes.Compare(w.key, from) >= 0 && (to == nil || bytes.Compare(w.key, to) < 0) {
+			staged = append(staged, w)
 		}
 	}
-	slices.Sort(staged)
+	slices.SortFunc(staged, func(a, b *write) int { return bytes.Compare(a.key, b.key) })
 	var out []pair
-	// add appends the staged pairs before key (all, if nil), and says whether
-	// key itself is staged.
+	// add appends the staged pairs up to key (all, if nil), and says whether key
+	// itself is staged.
 	add := func(key []byte) (itself bool) {
-		for len(staged) > 0 && (key == nil || staged[0] <= string(key)) {
-			if w := s.pending[staged[0]]; !w.deleted && len(out) < limit {
-				out = append(out, pair{[]byte(staged[0]), w.value})
+		for len(staged) > 0 && (key == nil || bytes.Compare(staged[0].key, key) <= 0) {
+			w := staged[0]
+			if !w.deleted && len(out) < limit {
+				out = append(out, pair{w.key, w.value})
 			}
-			itself = key != nil && staged[0] == string(key)
+			itself = key != nil && bytes.Equal(w.key, key)
 			staged = staged[1:]
 		}
 		return itself
@@ -115,16 +124,16 @@ func (s *stage) scan(from, to []byte, limit int) []pair {
 // commit writes all at once and leaves the stage empty.
 func (s *stage) commit() {
 	var batch storage.Batch
-	for _, key := range s.order {
-		if w := s.pending[string(key)]; w.deleted {
-			batch.Delete(key)
+	for i := range s.pending {
+		if w := &s.pending[i]; w.deleted {
+			batch.Delete(w.key)
 		} else {
-			batch.Put(key, w.value)
+			batch.Put(w.key, w.value)
 		}
 	}
 	s.table.Write(&batch)
-	clear(s.pending)
-	s.order = nil
+	clear(s.at)
+	s.pending = nil
 }
 
 // pairHash is one pair's share of the state hash: xxHash64 of the key with its
