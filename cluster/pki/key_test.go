@@ -53,8 +53,14 @@ func TestAKeyIsNeverPrinted(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%q", "%d"} {
 		fmt.Fprintf(&out, verb+" "+verb+" "+verb+"\n", key, &key, []Key{key})
 	}
-	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "key", key, "keys", []Key{key})
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "key", key, "keys", []Key{key})
+	timeless := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{} // its digits may be anything
+		}
+		return a
+	}}
+	slog.New(slog.NewTextHandler(&out, timeless)).Info("x", "key", key, "keys", []Key{key})
+	slog.New(slog.NewJSONHandler(&out, timeless)).Info("x", "key", key, "keys", []Key{key})
 	if err := json.NewEncoder(&out).Encode(map[string]any{"key": key, "in": struct{ K Key }{key}}); err != nil {
 		t.Fatal(err)
 	}
