@@ -16,6 +16,9 @@ import (
 // leader nor a follower counts for a majority sooner than it did. A leader whose
 // append fails stops, and never puts other entries at these places in its term.
 //
+// The library counts an answer as contact when it takes it, so a leader with a
+// slow disk may hold its lease for that much longer. Nothing here trusts a lease.
+//
 //	logStore.StoreLogs ──┬── this node's disk ──────────────┬─ guard.AppendEntries
 //	                     └── send ── follower's disk ── answer ┘   takes the answer
 type ahead struct {

@@ -12,6 +12,9 @@
 //	Propose ── batcher ──┬─ leader: one log entry ── Raft ── Machine.Apply ── reply
 //	                     └─ elsewhere: one call to the leader's batcher (one hop)
 //
+// The leader sends an entry to the followers before its own disk has it (ahead),
+// and counts their answers afterwards: a write waits for one disk at a time.
+//
 // An attempt ends in a reply, in "not executed", or in "unknown". Only the
 // second is forgotten; after the third the same bytes are proposed again until
 // the context ends, so the machine must know commands by their request ids.
@@ -45,7 +48,10 @@
 //     applied and no snapshot is taken.
 //   - A leader commits an entry of its own before it serves (Leading). The clock
 //     is moved to the median of a majority before that entry is stamped.
-//   - The log's clock never goes back.
+//   - The log's clock never goes back, and a read's clock is never behind a stamp
+//     that its node has applied. On another node it may be behind by as much as
+//     the log's clock was moved forward since that node's last answer.
+//   - An entry counts on no node whose disk does not hold it, the leader included.
 //   - The applied index is this package's own (watermark); raft.AppliedIndex means
 //     "handed over".
 //   - A forwarded command is never forwarded again.
