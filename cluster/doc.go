@@ -13,7 +13,7 @@
 //	                     └─ elsewhere: one call to the leader's batcher (one hop)
 //
 // The leader sends an entry to the followers before its own disk has it (ahead),
-// and counts their answers afterwards: a write waits for one disk at a time.
+// and counts their answers afterwards: a write waits for one disk and not for two in a row.
 //
 // An attempt ends in a reply, in "not executed", or in "unknown". Only the
 // second is forgotten; after the third the same bytes are proposed again until

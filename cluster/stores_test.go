@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +56,18 @@ func TestTheLogKeepsWhatWasAppendedAcrossAReopening(t *testing.T) {
 		t.Error(diff)
 	}
 	if err := s.GetLog(1200, &got); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Error(err)
+	}
+}
+
+func TestALogThatAnotherProcessHasOpenIsRefusedWithTheReason(t *testing.T) {
+	dir := t.TempDir()
+	file, err := openLogFile(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := openLogFile(dir); err == nil || !strings.Contains(err.Error(), "another process has it open") {
 		t.Error(err)
 	}
 }
