@@ -656,6 +656,8 @@ func TestHealthPages(t *testing.T) {
 	if a := n.do("GET", "/readyz?verbose=1", "").wantCode(503, "stale_node"); !strings.Contains(a.body, `"checks":[`) || !strings.Contains(a.text("detail"), "fresh: last proof 7 s ago") {
 		t.Errorf("verbose: %s", a.body)
 	}
+	n.cluster.checks = []Check{{Name: "fresh", OK: true}, {Name: CheckDisk, Detail: "nearly full"}}
+	n.do("GET", "/readyz", "").wantCode(503, "disk_low")
 	n.cluster.checks = []Check{{Name: "fresh", OK: true}, {Name: "draining", Detail: "the node leaves"}}
 	if a := n.do("GET", "/readyz?draincode=404&verbose", "").wantCode(404, "draining"); strings.Count(a.body, `"name":"draining"`) != 1 {
 		t.Errorf("verbose: %s", a.body)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/holdfastdb/holdfast/session"
@@ -66,25 +67,24 @@ func (s *Server) readyz(c *call) error {
 		return err
 	}
 	checks := s.checks(c)
-	draining := !checks[0].OK
-	code, status, detail := session.CodeStaleNode, http.StatusServiceUnavailable, ""
-	for _, check := range checks {
-		if !check.OK && detail == "" {
-			detail = "This node is not ready: " + check.Name
-			if check.Detail != "" {
-				detail += ": " + check.Detail
-			}
-		}
-	}
-	if detail == "" {
+	failed := slices.IndexFunc(checks, func(check Check) bool { return !check.OK })
+	if failed < 0 {
 		answer := readyAnswer{Status: "ok"}
 		if verbose {
 			answer.Checks = checks
 		}
 		return c.answerJSON(http.StatusOK, answer)
 	}
-	if draining {
+	code, status := session.CodeStaleNode, http.StatusServiceUnavailable
+	switch checks[failed].Name {
+	case checkDraining:
 		code, status = session.CodeDraining, drainCode
+	case CheckDisk:
+		code = session.CodeDiskLow
+	}
+	detail := "This node is not ready: " + checks[failed].Name
+	if why := checks[failed].Detail; why != "" {
+		detail += ": " + why
 	}
 	var extra []byte
 	if verbose {
@@ -94,10 +94,16 @@ func (s *Server) readyz(c *call) error {
 	return nil
 }
 
+// Checks whose failure has a code of its own; any other means that the node is not fresh.
+const (
+	CheckDisk     = "disk"
+	checkDraining = "draining"
+)
+
 // checks lists the node's checks, "draining" first: this listener may be stopping, or the node may, which is one thing
 // to whoever asks.
 func (s *Server) checks(c *call) []Check {
-	checks := []Check{{Name: "draining", OK: !s.draining.Load()}}
+	checks := []Check{{Name: checkDraining, OK: !s.draining.Load()}}
 	for _, check := range s.cluster.Ready(&c.ctx) {
 		if check.Name != checks[0].Name {
 			checks = append(checks, check)

@@ -70,7 +70,7 @@ func (d *disk) watch(ctx context.Context, giveWay func(context.Context)) {
 
 // check is what /readyz shows.
 func (d *disk) check() api.Check {
-	c := api.Check{Name: "disk", OK: !d.low.Load()}
+	c := api.Check{Name: api.CheckDisk, OK: !d.low.Load()}
 	if !c.OK {
 		c.Detail = "the disk is nearly full"
 	}
