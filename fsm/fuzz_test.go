@@ -6,7 +6,6 @@ import (
 	"hash/crc32"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/holdfastdb/holdfast/session"
 	"github.com/holdfastdb/holdfast/snapshot"
@@ -161,7 +160,7 @@ func FuzzImport(f *testing.F) {
 		f.Add(g.key, g.raw, false)
 	}
 	f.Add([]byte{}, []byte("HOLDFAST"), true)
-	table, err := storage.Open(filepath.Join(f.TempDir(), "t.db"), storage.Options{FlushInterval: time.Hour, InitialMmapSize: 1 << 20})
+	table, err := storage.Open(filepath.Join(f.TempDir(), "t.db"), quiet())
 	if err != nil {
 		f.Fatal(err)
 	}

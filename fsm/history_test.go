@@ -254,9 +254,7 @@ func FuzzApply(f *testing.F) {
 	}
 	// One table serves all runs, and never reaches the disk: to open a file takes
 	// longer than to fill it.
-	table, err := storage.Open(filepath.Join(f.TempDir(), "t.db"), storage.Options{
-		FlushInterval: time.Hour, FlushBytes: 1 << 40, InitialMmapSize: 1 << 20,
-	})
+	table, err := storage.Open(filepath.Join(f.TempDir(), "t.db"), quiet())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -219,10 +219,15 @@ func command(t tester, e envelope, body any) []byte {
 	return raw
 }
 
+// quiet options flush when they are told to, and never else.
+func quiet() storage.Options {
+	return storage.Options{FlushInterval: time.Hour, FlushBytes: 1 << 40, InitialMmapSize: 1 << 20}
+}
+
 func (m *member) open() {
 	m.log.t.Helper()
 	var err error
-	m.table, err = storage.Open(m.path, storage.Options{FlushInterval: time.Hour, InitialMmapSize: 1 << 20})
+	m.table, err = storage.Open(m.path, quiet())
 	if err != nil {
 		m.log.t.Fatal(err)
 	}
