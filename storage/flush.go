@@ -41,7 +41,7 @@ func (t *Table) flushLoop() {
 		}
 		if err := t.flush(); err != nil {
 			t.o.Logger.Error("flush failed", "file", t.path, "error", err)
-			t.o.OnError(err)
+			t.told.Do(func() { t.o.OnError(err) })
 			return
 		}
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -22,7 +23,16 @@ func (t *Table) Get(key []byte) (value []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	defer d.unpin()
-	return d.get(key)
+	value, ok, err = d.get(key)
+	return value, ok, t.tell(err)
+}
+
+// tell reports damage, which OnError should know of whoever meets it.
+func (t *Table) tell(err error) error {
+	if errors.Is(err, ErrCorrupt) {
+		t.told.Do(func() { t.o.OnError(err) })
+	}
+	return err
 }
 
 // inMemory returns the newest node of key, which may be a tombstone, or nil.
@@ -68,7 +78,7 @@ func (t *Table) View(fn func(Reader) error) error {
 		return err
 	}
 	defer d.unpin()
-	return fn(Reader{t, d})
+	return t.tell(fn(Reader{t, d}))
 }
 
 // Get is Table.Get in this state.
@@ -140,7 +150,7 @@ func (t *Table) Scrub(ctx context.Context, pieceSize int, pause func(), fn func(
 		}
 		last, err := t.scrubPiece(from, pieceSize, fn)
 		if err != nil {
-			return fmt.Errorf("scrub %s: %w", t.path, err)
+			return t.tell(fmt.Errorf("scrub %s: %w", t.path, err))
 		}
 		if last == nil {
 			return nil

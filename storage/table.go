@@ -56,8 +56,9 @@ type Options struct {
 	// Default 64 GiB.
 	InitialMmapSize int
 	Logger          *slog.Logger // default: none
-	// OnError is told, once, of a flush that failed. It runs on the flusher's
-	// goroutine and must not call Close. Default: nobody is told but the log.
+	// OnError is told, once, of a flush that failed, or of damage that a read has
+	// met: the table cannot be believed any more. It must not call Close.
+	// Default: nobody is told but the log.
 	OnError func(error)
 
 	step func(name string) error // tests stop the table between two steps, or fail one
@@ -114,6 +115,7 @@ type Table struct {
 	flushes  uint64
 	lastTook time.Duration
 
+	told sync.Once     // OnError
 	wake chan struct{} // tells the flusher that a flush is wanted
 	stop chan struct{}
 	done sync.WaitGroup

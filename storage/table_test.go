@@ -419,7 +419,10 @@ func TestAFlippedByteIsNoticed(t *testing.T) {
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	broken, err := Open(path, quiet())
+	o := quiet()
+	var told []error
+	o.OnError = func(err error) { told = append(told, err) }
+	broken, err := Open(path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,6 +435,9 @@ func TestAFlippedByteIsNoticed(t *testing.T) {
 	}
 	if err := broken.Scrub(t.Context(), 10, func() {}, nil); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("Scrub: %v", err)
+	}
+	if len(told) != 1 || !errors.Is(told[0], ErrCorrupt) {
+		t.Errorf("told of it: %v", told)
 	}
 	e, err := broken.Export()
 	if err != nil {
