@@ -24,11 +24,11 @@ func (t *Table) Get(key []byte) (value []byte, ok bool, err error) {
 	}
 	defer d.unpin()
 	value, ok, err = d.get(key)
-	return value, ok, t.tell(err)
+	return value, ok, t.report(err)
 }
 
-// tell reports damage, which OnError should know of whoever meets it.
-func (t *Table) tell(err error) error {
+// report tells of damage, which OnError should know of whoever meets it.
+func (t *Table) report(err error) error {
 	if errors.Is(err, ErrCorrupt) {
 		t.told.Do(func() { t.o.OnError(err) })
 	}
@@ -78,7 +78,7 @@ func (t *Table) View(fn func(Reader) error) error {
 		return err
 	}
 	defer d.unpin()
-	return t.tell(fn(Reader{t, d}))
+	return t.report(fn(Reader{t, d}))
 }
 
 // Get is Table.Get in this state.
@@ -150,7 +150,7 @@ func (t *Table) Scrub(ctx context.Context, pieceSize int, pause func(), fn func(
 		}
 		last, err := t.scrubPiece(from, pieceSize, fn)
 		if err != nil {
-			return t.tell(fmt.Errorf("scrub %s: %w", t.path, err))
+			return t.report(fmt.Errorf("scrub %s: %w", t.path, err))
 		}
 		if last == nil {
 			return nil
