@@ -29,9 +29,9 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestTheSweeperEndsWhatHasExpiredOnTheLeaderAlone(t *testing.T) {
+func TestTheSweeperEndsWhatHasExpiredOnceThereIsALeader(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, l *memLog) {
-		leader, follower := l.members[0], l.members[1]
+		leader := l.members[0]
 		leader.login("alice", "")
 		l.set(func() { l.leaderless = true })
 		pass(time.Hour + 10*time.Second)
@@ -43,11 +43,22 @@ func TestTheSweeperEndsWhatHasExpiredOnTheLeaderAlone(t *testing.T) {
 		if f := leader.Figures(); f.Sweeps != 1 || f.Swept != 1 {
 			t.Errorf("the leader has done %+v", f)
 		}
-		if f := follower.Figures(); f.Sweeps != 0 {
-			t.Errorf("the follower has done %+v", f)
-		}
 		if v, err := leader.Stats(t.Context(), session.Consistency{}); err != nil || v.Sessions != 0 || v.Expired != 1 {
 			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+func TestAFollowerDoesNotSweep(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, l *memLog) {
+		leader, follower := l.members[0], l.members[1]
+		leader.login("alice", "")
+		if err := leader.Close(); err != nil { // its sweeper, not its log
+			t.Fatal(err)
+		}
+		pass(2 * time.Hour)
+		if f := follower.Figures(); f.Sweeps != 0 || l.counted() != 1 {
+			t.Errorf("the follower has done %+v", f)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/holdfastdb/holdfast/session"
 )
@@ -85,7 +86,7 @@ func decodeEvent(id session.EventID, raw []byte) (e session.Event, err error) {
 		case evTime:
 			e.Time = session.Time(r.int())
 		case evType:
-			e.Type = session.EventType(r.uint())
+			e.Type = session.EventType(min(r.uint(), 255))
 		case evSession:
 			r.fixed(e.SessionID[:])
 		case evUser:
@@ -174,7 +175,7 @@ func decodeMeta(raw []byte) (m meta, err error) {
 		case metaFloorIndex:
 			m.eventFloor.Index = r.uint()
 		case metaFloorOrd:
-			m.eventFloor.Ordinal = uint32(r.uint())
+			m.eventFloor.Ordinal = uint32(min(r.uint(), math.MaxUint32))
 		default:
 			r.skip(0)
 		}
