@@ -7,15 +7,21 @@ import "slices"
 // the result is canonical and shares no memory with them. Refusals are those of
 // CanonicalObject; ErrPayloadTooLarge also where the result is too large.
 func MergePatch(target, patch []byte) ([]byte, error) {
+	canonical, err := CanonicalObject(target)
+	if err != nil {
+		return nil, err
+	}
+	return patched(canonical, patch)
+}
+
+// patched is MergePatch for a target that is canonical already, as a session's
+// data always is: to read it once more would be a good part of every patch.
+func patched(target, patch []byte) ([]byte, error) {
 	p, err := CanonicalObject(patch)
 	if err != nil {
 		return nil, err
 	}
-	t, err := CanonicalObject(target)
-	if err != nil {
-		return nil, err
-	}
-	return bounded(merge(make([]byte, 0, len(t)+len(p)), &cursor{in: t}, &cursor{in: p}))
+	return bounded(merge(make([]byte, 0, len(target)+len(p)), &cursor{in: target}, &cursor{in: p}))
 }
 
 // PatchKeys returns the top-level keys that a patch sets or removes, sorted.

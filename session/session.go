@@ -122,7 +122,7 @@ func (c Start) valid() error {
 // only then does Version count on. An error, one of MergePatch's, leaves s as
 // it was. A patch is no activity: it does not move the expiry.
 func (s Session) Patched(patch []byte, at Time) (Session, bool, error) {
-	data, err := MergePatch(s.Data, patch)
+	data, err := patched(s.Data, patch)
 	if err != nil {
 		return s, false, err
 	}
