@@ -13,10 +13,9 @@ const (
 	// an fsync on every node, and waiting makes the next one bigger.
 	batchesEager    = 1
 	batchesInFlight = 3
-	// gatherStep and gatherLimit: how long a batch waits for callers that were
-	// answered a moment ago and are about to come back.
-	gatherStep  = 50 * time.Microsecond
-	gatherLimit = 500 * time.Microsecond
+	// gatherLimit is how long a batch waits at most for callers that were answered
+	// a moment ago and are about to come back.
+	gatherLimit = 2 * time.Millisecond
 	// maxQueued and maxQueuedBytes bound what waits on one node.
 	maxQueued      = 16384
 	maxQueuedBytes = 64 << 20
@@ -79,12 +78,14 @@ func finishAll(batch []*proposal, a attempt) {
 }
 
 // batcher packs waiting commands: on the leader into log entries, elsewhere into
-// calls to the leader. It adds no delay: what arrives while all batches are in
-// flight makes up the next one.
+// calls to the leader. What arrives while all batches are in flight makes up the
+// next one, which waits a moment for those who are about to come back (gather).
 type batcher struct {
 	send  func(batch []*proposal)
 	tasks *tasks
 	wake  chan struct{} // capacity 1
+	// gathered tells gather that what it waits for is queued; capacity 1.
+	gathered chan struct{}
 
 	mu       sync.Mutex
 	queue    []*proposal
@@ -92,12 +93,14 @@ type batcher struct {
 	inFlight int // batches
 	unsolved int // commands in them
 	// peak is how many commands were queued or in flight at a time, of late.
-	peak   int
+	peak int
+	// wanted is how many queued commands gather waits for, 0 while it does not.
+	wanted int
 	closed bool
 }
 
 func newBatcher(tasks *tasks, send func([]*proposal)) *batcher {
-	return &batcher{send: send, tasks: tasks, wake: make(chan struct{}, 1)}
+	return &batcher{send: send, tasks: tasks, wake: make(chan struct{}, 1), gathered: make(chan struct{}, 1)}
 }
 
 // submit queues all commands of a call, or none.
@@ -122,7 +125,14 @@ func (b *batcher) submit(commands [][]byte, forwarded bool) (*call, []proposal, 
 		b.queue = append(b.queue, &proposals[i])
 	}
 	b.bytes += size
+	b.peak = max(b.peak, len(b.queue)+b.unsolved)
 	b.notify()
+	if b.wanted > 0 && b.complete() {
+		select {
+		case b.gathered <- struct{}{}:
+		default:
+		}
+	}
 	return c, proposals, nil
 }
 
@@ -160,8 +170,9 @@ func (b *batcher) take() []*proposal {
 	if len(batch) > 0 {
 		b.inFlight++
 		b.unsolved += len(batch)
-		// The peak is forgotten slowly, so that it follows the load down.
-		b.peak = max(b.unsolved, b.peak-b.peak/8)
+		// The peak is forgotten slowly, by an eighth and at least by one, so that it
+		// follows the load down.
+		b.peak = max(b.unsolved, b.peak-(b.peak+7)/8)
 	}
 	return batch
 }
@@ -201,23 +212,42 @@ func (b *batcher) mayGo() bool {
 	return len(b.queue) > 0 && (b.inFlight < batchesEager || full && b.inFlight < batchesInFlight)
 }
 
-// gather waits for a moment while the queue still grows towards what it held of
-// late. A single caller, or a few, never wait.
+// gather waits until as many commands are queued as were on their way of late,
+// for gatherLimit at most: an entry of their own would cost those who come a
+// moment later, and every node, more than the wait. A single caller never waits.
 func (b *batcher) gather() {
-	last := 0
-	for waited := time.Duration(0); waited < gatherLimit; waited += gatherStep {
-		b.mu.Lock()
-		queued, enough := len(b.queue), b.bytes >= maxBatchBytes
-		b.peak = max(b.peak, queued+b.unsolved)
-		wanted := min(b.peak-b.unsolved, maxBatchCommands)
-		b.mu.Unlock()
-		if enough || queued >= wanted || queued == last {
-			return
-		}
-		last = queued
-		time.Sleep(gatherStep)
+	if !b.expect() {
+		return
 	}
+	timer := time.NewTimer(gatherLimit)
+	defer timer.Stop()
+	select {
+	case <-b.gathered:
+	case <-timer.C:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wanted = 0
 }
+
+// expect says whether more commands are expected than are queued, and has submit
+// tell once they are there.
+func (b *batcher) expect() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.gathered: // of a wait that its timer had ended
+	default:
+	}
+	b.wanted = min(b.peak-b.unsolved, maxBatchCommands)
+	if b.complete() {
+		b.wanted = 0
+	}
+	return b.wanted > 0
+}
+
+// complete says whether nothing is gained by waiting. The caller holds mu.
+func (b *batcher) complete() bool { return len(b.queue) >= b.wanted || b.bytes >= maxBatchBytes }
 
 func (b *batcher) landed(commands int) {
 	b.mu.Lock()

@@ -60,6 +60,66 @@ func TestWhatArrivesMeanwhileTravelsTogether(t *testing.T) {
 	})
 }
 
+func TestABatchWaitsForThoseWhoAreAboutToComeBackAndNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var sizes []int
+		b, stop := runBatcher(t, func(batch []*proposal) {
+			mu.Lock()
+			sizes = append(sizes, len(batch))
+			mu.Unlock()
+			time.Sleep(time.Millisecond)
+			finishAll(batch, attempt{index: 1})
+		})
+		defer stop()
+		propose := func() time.Duration {
+			began := time.Now()
+			c, _, err := b.submit([][]byte{[]byte("x")}, false)
+			if err != nil {
+				t.Error(err)
+				return 0
+			}
+			<-c.done
+			return time.Since(began)
+		}
+		// A single caller waits for nobody.
+		for range 20 {
+			if took := propose(); took != time.Millisecond {
+				t.Fatalf("a single caller waited %s", took)
+			}
+		}
+		// Ten who come back one after the other, within the limit, travel together.
+		var callers sync.WaitGroup
+		for i := range 10 {
+			callers.Go(func() {
+				for range 50 {
+					time.Sleep(time.Duration(i) * gatherLimit / 20)
+					propose()
+				}
+			})
+		}
+		callers.Wait()
+		mu.Lock()
+		full := 0
+		for _, size := range sizes {
+			if size == 10 {
+				full++
+			}
+		}
+		mu.Unlock()
+		if full < 40 {
+			t.Errorf("only %d of about 50 batches held all ten", full)
+		}
+		// Once they are gone, the one who stays soon waits for nobody again.
+		for range 40 {
+			propose()
+		}
+		if took := propose(); took != time.Millisecond {
+			t.Errorf("a caller who is alone again waited %s", took)
+		}
+	})
+}
+
 func TestALargeCommandTravelsAlone(t *testing.T) {
 	b := newBatcher(new(tasks), nil)
 	large := make([]byte, maxBatchBytes+1)
