@@ -42,9 +42,11 @@ type Config struct {
 	// KeyFile holds the cluster key, or several of them.
 	KeyFile string
 
-	// HTTPAddr, Zone, Role, Version and KeysDigest are told to other nodes, for
-	// Status. Role also decides whether the node is ever given a vote.
-	HTTPAddr, Zone, Role, Version, KeysDigest string
+	// HTTPAddr, Zone, Role and Version are told to other nodes, for Status. Role
+	// also decides whether the node is ever given a vote.
+	HTTPAddr, Zone, Role, Version string
+	// KeysDigest is told too, as it is when somebody asks; nil tells none.
+	KeysDigest func() string
 
 	// MaxStaleness is how long a freshness answer is good for. Default 5 s.
 	MaxStaleness time.Duration
@@ -139,6 +141,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AdvertiseAddr == "" {
 		c.AdvertiseAddr = c.ClusterAddr
+	}
+	if c.KeysDigest == nil {
+		c.KeysDigest = func() string { return "" }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

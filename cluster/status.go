@@ -42,7 +42,7 @@ type report struct {
 func (n *Node) report() report {
 	r := report{
 		ID: n.cfg.NodeID, HTTPAddr: n.cfg.HTTPAddr, ClusterAddr: n.cfg.AdvertiseAddr, Version: n.cfg.Version,
-		Role: n.cfg.Role, Zone: n.cfg.Zone, KeysDigest: n.cfg.KeysDigest,
+		Role: n.cfg.Role, Zone: n.cfg.Zone, KeysDigest: n.cfg.KeysDigest(),
 		State:      "joining",
 		Cluster:    n.machine.Cluster(),
 		Virgin:     n.pristine(),

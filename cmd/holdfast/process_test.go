@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -187,6 +190,71 @@ func TestALeaderThatWasPausedServesNothingStale(t *testing.T) {
 	for _, n := range c.nodes {
 		if got := n.ask("GET", "/api/sessions/current/", session, "", "Holdfast-Consistency", "strong"); got.status != http.StatusUnauthorized {
 			t.Errorf("logged out: %v", got)
+		}
+	}
+}
+
+func TestANewKeyCountsAfterSIGHUPAndTheDifferenceBetweenNodesIsSeen(t *testing.T) {
+	c := startProcesses(t, 3)
+	create := exec.Command("holdfast", "keys", "create", "--keys-file", c.files.keys(), "--role", "service", "--name", "late")
+	said, err := create.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := "Bearer " + strings.TrimSpace(string(said))
+	stats := func(n *processNode) int { return n.ask("GET", "/api/stats/", key, "").status }
+	if got := stats(c.nodes[0]); got != http.StatusUnauthorized {
+		t.Errorf("before SIGHUP: %d", got)
+	}
+	c.nodes[0].signal(syscall.SIGHUP)
+	c.eventually("the first node knows the key", func() bool { return stats(c.nodes[0]) == http.StatusOK })
+	if !keysDiffer(c.nodes[1].status()) {
+		t.Error("two nodes have read different keys, and none tells")
+	}
+	for _, n := range c.nodes[1:] {
+		n.signal(syscall.SIGHUP)
+	}
+	for _, n := range c.nodes {
+		c.eventually(n.id+" knows the key", func() bool { return stats(n) == http.StatusOK })
+	}
+	if keysDiffer(c.nodes[1].status()) {
+		t.Error("all nodes have read the same keys, and one says otherwise")
+	}
+}
+
+func TestANodeWhoseTableIsDamagedStopsAndSaysWhy(t *testing.T) {
+	c := startProcesses(t, 3)
+	marker := "a-marker-to-be-damaged"
+	session := c.nodes[0].create(`{"k":"` + marker + `"}`)
+	damaged := c.others(c.leader())[0]
+	damaged.stopWell() // flushes
+	path := filepath.Join(damaged.dir, "table.db")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(file, []byte(marker)) {
+		t.Fatal("the session is not in the table's file")
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(file, []byte(marker), []byte("A-marker-to-be-damaged")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged.start()
+	damaged.awaitReady()
+	// An error of the connection is well, too: the node ends while it answers.
+	if got, err := damaged.request("GET", "/api/sessions/current/", session, ""); err == nil && got.status < 500 {
+		t.Errorf("a damaged session: %v", got)
+	}
+	if err := damaged.process.Wait(); err == nil || damaged.process.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("ended with %v", err)
+	}
+	damaged.process = nil
+	if !damaged.said("remove this node's data directory") {
+		t.Error("it does not say why")
+	}
+	for _, n := range c.others(damaged) {
+		if got := n.ask("GET", "/api/sessions/current/", session, "", "Holdfast-Consistency", "strong"); got.status != http.StatusOK {
+			t.Errorf("%s: %v", n.id, got)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -22,7 +21,7 @@ func (s *Server) scrub(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			s.fail(fmt.Errorf("the table is damaged: stop this node, remove its data directory and let it join again: %w", err))
+			s.tableFailed(err)
 			return
 		}
 		s.log.Info("the table was reread and is whole", "took", time.Since(began).String())

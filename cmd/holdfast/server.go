@@ -115,7 +115,7 @@ func (s *Server) openTable() (err error) {
 	s.disk = &disk{dir: s.cfg.DataDir, mark: s.cfg.DiskLowBytes, log: s.log, free: freeBytes}
 	s.disk.look()
 	s.table, err = storage.Open(filepath.Join(s.cfg.DataDir, "table.db"), storage.Options{
-		Logger: s.log.With("component", "storage"), OnError: s.fail,
+		Logger: s.log.With("component", "storage"), OnError: s.tableFailed,
 	})
 	if err != nil {
 		return fmt.Errorf("data-dir: %w", err)
@@ -135,13 +135,21 @@ func (s *Server) openMachine() (err error) {
 func (s *Server) openNode() (err error) {
 	cfg := s.cfg.cluster()
 	cfg.HTTPAddr = s.cfg.reachableHTTP(s.http.Addr())
-	cfg.KeysDigest = s.credentials.digest()
+	cfg.KeysDigest = s.credentials.digest
 	cfg.Logger, cfg.Metrics = s.log, s.registry
 	if s.node, err = cluster.Open(cfg, s.machine); err != nil {
 		return err
 	}
 	s.opened("cluster", s.node.Close)
 	return nil
+}
+
+// tableFailed is fail for what is wrong with the table.
+func (s *Server) tableFailed(err error) {
+	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, fsm.ErrStateHash) {
+		err = fmt.Errorf("the table is damaged: remove this node's data directory and start it again, the others have the state: %w", err)
+	}
+	s.fail(err)
 }
 
 // fail is called by a part that found something that this node cannot go on with. Only the first reason counts.
