@@ -9,7 +9,7 @@ const maxPatchUserBytes = 64 << 20
 
 // patch changes one session's data, its label, or both.
 func (e *entry) patch(env *envelope) reply {
-	body := bodyOf[patchBody](e, env)
+	body := bodyOf(e, env, decodePatch)
 	s, c := e.authorize(env.Actor)
 	if c != codeOK {
 		return refuse(c)
@@ -48,7 +48,7 @@ func (e *entry) patch(env *envelope) reply {
 // patchUser applies one merge patch to all of a user's live sessions, or to
 // none of them.
 func (e *entry) patchUser(env *envelope) reply {
-	body := bodyOf[patchUserBody](e, env)
+	body := bodyOf(e, env, decodePatchUser)
 	s, c := e.authorize(env.Actor)
 	if c != codeOK {
 		return refuse(c)
@@ -102,7 +102,7 @@ func (e *entry) refresh(env *envelope) reply {
 // touch records activity that nodes have seen. It never revives a session, and
 // no event tells of it.
 func (e *entry) touch(env *envelope) reply {
-	body := bodyOf[touchBody](e, env)
+	body := bodyOf(e, env, decodeTouch)
 	var p reply
 	for _, t := range body.Touches {
 		h, ok := e.live(t.ID)

@@ -140,27 +140,10 @@ var (
 	errChecksum = errors.New("command does not match its checksum")
 
 	commandEncoding = mustEncMode(cbor.CoreDetEncOptions())
-	commandDecoding = mustDecMode(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		MaxNestedLevels:   6,
-		MaxArrayElements:  4096,
-		MaxMapPairs:       32,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-	})
 )
 
 func mustEncMode(o cbor.EncOptions) cbor.EncMode {
 	mode, err := o.EncMode()
-	if err != nil {
-		panic(err)
-	}
-	return mode
-}
-
-func mustDecMode(o cbor.DecOptions) cbor.DecMode {
-	mode, err := o.DecMode()
 	if err != nil {
 		panic(err)
 	}
@@ -183,24 +166,6 @@ func encodeCommand(e envelope, body any) ([]byte, error) {
 	}
 	framed := binary.BigEndian.AppendUint32(make([]byte, 0, crcLen+len(raw)), crc32.Checksum(raw, castagnoli))
 	return append(framed, raw...), nil
-}
-
-// decodeEnvelope checks the frame and reads all but the body.
-func decodeEnvelope(command []byte) (e envelope, err error) {
-	if len(command) < crcLen || crc32.Checksum(command[crcLen:], castagnoli) != binary.BigEndian.Uint32(command) {
-		return e, errChecksum
-	}
-	if err := commandDecoding.Unmarshal(command[crcLen:], &e); err != nil {
-		return e, fmt.Errorf("command: %w", err)
-	}
-	return e, nil
-}
-
-func decodeBody[T any](e *envelope) (body T, err error) {
-	if err := commandDecoding.Unmarshal(e.Body, &body); err != nil {
-		return body, fmt.Errorf("body of command %d: %w", e.Type, err)
-	}
-	return body, nil
 }
 
 func actorToWire(a session.Actor) *wireActor {

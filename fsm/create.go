@@ -12,7 +12,7 @@ import (
 // the same command and is never adopted: a token that was there before a login
 // must not be worth more after it.
 func (e *entry) create(env *envelope) reply {
-	body := bodyOf[createBody](e, env)
+	body := bodyOf(e, env, decodeCreate)
 	a := env.Actor
 	if c := e.mayCreate(a, body.UserID); c != codeOK {
 		return refuse(c)

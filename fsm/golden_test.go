@@ -76,14 +76,16 @@ func goldenValues() []golden {
 }
 
 // readCommand reads a command of whose body the type is known.
-func readCommand[T any](raw []byte) (any, error) {
-	e, err := decodeEnvelope(raw)
-	if err != nil {
-		return nil, err
+func readCommand[T any](decode func([]byte) (T, error)) func([]byte) (any, error) {
+	return func(raw []byte) (any, error) {
+		e, err := decodeEnvelope(raw)
+		if err != nil {
+			return nil, err
+		}
+		body, err := decodeBody(&e, decode)
+		e.Body = nil
+		return spoken{e, body}, err
 	}
-	body, err := decodeBody[T](&e)
-	e.Body = nil
-	return spoken{e, body}, err
 }
 
 func readBare(raw []byte) (any, error) {
@@ -126,16 +128,16 @@ func goldenCommands() []golden {
 		ID: id, Hash: fixed[session.SecretHash](0x20), UserID: "alice", TenantID: "acme", Data: []byte(`{"cart":[1]}`),
 		IdleMillis: 3_600_000, AbsMillis: 86_400_000, Issuer: "https://issuer.example/", Subject: "alice", SID: "s1", Method: "pwd",
 		AuthTime: midnight - 1, Carry: []string{"cart", "seen"}, Label: label, MaxPerUser: 5, Reject: true,
-	}, readCommand[createBody])
-	add("patch", full(cmdPatch), patchBody{Target: id, Patch: []byte(`{"a":null}`), IfVersion: 2, Label: &label}, readCommand[patchBody])
-	add("patch of a user", full(cmdPatchUser), patchUserBody{UserID: "alice", Patch: []byte(`{"a":1}`)}, readCommand[patchUserBody])
+	}, readCommand(decodeCreate))
+	add("patch", full(cmdPatch), patchBody{Target: id, Patch: []byte(`{"a":null}`), IfVersion: 2, Label: &label}, readCommand(decodePatch))
+	add("patch of a user", full(cmdPatchUser), patchUserBody{UserID: "alice", Patch: []byte(`{"a":1}`)}, readCommand(decodePatchUser))
 	add("refresh", full(cmdRefresh), nil, readBare)
 	add("touch", bare(cmdTouch), touchBody{Touches: []wireTouch{
 		{ID: id, Active: midnight, IP: "192.0.2.2", UserAgent: "new"}, {ID: fixed[session.ID](0x30), Active: midnight + 1},
-	}}, readCommand[touchBody])
-	add("revoke", full(cmdRevoke), revokeBody{Target: id}, readCommand[revokeBody])
-	add("revoke of a user", full(cmdRevokeUser), revokeUserBody{UserID: "alice", KeepCurrent: true, KeepMillis: 86_400_000}, readCommand[revokeUserBody])
-	add("sweep", bare(cmdSweep), sweepBody{Limit: 512, EventMillis: 2_592_000_000, EventCount: 1_000_000, IdempotencyKeys: 100_000}, readCommand[sweepBody])
+	}}, readCommand(decodeTouch))
+	add("revoke", full(cmdRevoke), revokeBody{Target: id}, readCommand(decodeRevoke))
+	add("revoke of a user", full(cmdRevokeUser), revokeUserBody{UserID: "alice", KeepCurrent: true, KeepMillis: 86_400_000}, readCommand(decodeRevokeUser))
+	add("sweep", bare(cmdSweep), sweepBody{Limit: 512, EventMillis: 2_592_000_000, EventCount: 1_000_000, IdempotencyKeys: 100_000}, readCommand(decodeSweep))
 	add("one that may be ignored", ignorable, nil, readBare)
 	return all
 }

@@ -112,7 +112,7 @@ func (e *entry) once(env *envelope, run func(*entry, *envelope) reply) reply {
 	p.index = e.index
 	first = remembered{body: env.Idem.Body, command: env.Type, at: e.now, outcome: p.outcome}
 	if env.Type == cmdCreate {
-		first.hash = bodyOf[createBody](e, env).Hash
+		first.hash = bodyOf(e, env, decodeCreate).Hash
 	}
 	e.put(key, encodeRemembered(&first))
 	e.insert(forgetKey(first.at.Add(idempotencyKept), env.Idem.Scope), present)
@@ -135,7 +135,7 @@ func (e *entry) again(env *envelope, key, raw []byte, first *remembered) reply {
 // nobody has stored the first. A create whose session is no longer as it was
 // left cannot be repeated.
 func (e *entry) recreate(env *envelope, key, raw []byte, first *remembered) reply {
-	body := bodyOf[createBody](e, env)
+	body := bodyOf(e, env, decodeCreate)
 	// The first one's login may be from before a log out everywhere that has kept
 	// this very session.
 	if c := e.mayCreate(env.Actor, body.UserID); c != codeOK {

@@ -219,8 +219,8 @@ func handlerOf(env *envelope) func(*entry, *envelope) reply {
 }
 
 // bodyOf reads the body of a command whose type and version are known.
-func bodyOf[T any](e *entry, env *envelope) T {
-	body, err := decodeBody[T](env)
+func bodyOf[T any](e *entry, env *envelope, decode func([]byte) (T, error)) T {
+	body, err := decodeBody(env, decode)
 	if err != nil {
 		panic(fmt.Sprintf("fsm: entry %d: %v", e.index, err))
 	}

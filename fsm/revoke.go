@@ -8,7 +8,7 @@ import (
 
 // revoke ends one session.
 func (e *entry) revoke(env *envelope) reply {
-	body := bodyOf[revokeBody](e, env)
+	body := bodyOf(e, env, decodeRevoke)
 	s, c := e.authorize(env.Actor)
 	if c != codeOK {
 		return refuse(c)
@@ -28,7 +28,7 @@ func (e *entry) revoke(env *envelope) reply {
 // revokeUser is log out everywhere: it ends all of a user's sessions and keeps
 // a not-before, so that no login from before counts any more.
 func (e *entry) revokeUser(env *envelope) reply {
-	body := bodyOf[revokeUserBody](e, env)
+	body := bodyOf(e, env, decodeRevokeUser)
 	s, c := e.authorize(env.Actor)
 	if c != codeOK {
 		return refuse(c)

@@ -21,7 +21,7 @@ type sweepMarks struct {
 // sweep ends the sessions whose time has come, and forgets what has been
 // remembered for long enough, all in bounded pieces. It says whether more is due.
 func (e *entry) sweep(env *envelope) reply {
-	body := bodyOf[sweepBody](e, env)
+	body := bodyOf(e, env, decodeSweep)
 	limit := int(min(max(body.Limit, 1), maxSweep))
 	var p reply
 	expired, more := e.expire(limit)
