@@ -13,7 +13,7 @@ import (
 // Commands are read by hand, as stored values are (fields.go), because every
 // node reads every command. They are read more strictly: a field that this
 // release does not know is a fault, for its meaning would be missed, and text
-// must be UTF-8. Tests hold it all against fxamacker/cbor, which writes them.
+// must be UTF-8. Tests hold it all against fxamacker/cbor.
 //
 // Bytes that are read are a part of the command, which the log owns: they must
 // not be changed, and what is stored must be a copy.

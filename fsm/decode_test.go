@@ -26,6 +26,17 @@ var commandDecoding = mustDecMode(cbor.DecOptions{
 	ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
 })
 
+// commandEncoding is how fxamacker/cbor writes one.
+var commandEncoding = mustEncMode(cbor.CoreDetEncOptions())
+
+func mustEncMode(o cbor.EncOptions) cbor.EncMode {
+	mode, err := o.EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}
+
 func mustDecMode(o cbor.DecOptions) cbor.DecMode {
 	mode, err := o.DecMode()
 	if err != nil {
@@ -153,7 +164,15 @@ func withBody[T any](decode func([]byte) (T, error), draw func(*rapid.T) T) func
 	return func(t *rapid.T) []byte {
 		body := draw(t)
 		spell(t, body, decode)
-		return spell(t, drawEnvelope(t, body), decodeBare)
+		e := drawEnvelope(t, body)
+		e.Version = commandVersion
+		raw := spell(t, e, decodeBare)
+		for _, body := range []any{body, nil} { // nil: the envelope has it
+			if written := command(t, e, body); !bytes.Equal(written, framed(raw)) {
+				t.Fatalf("written %x\nshould  %x", written, framed(raw))
+			}
+		}
+		return raw
 	}
 }
 
@@ -278,5 +297,11 @@ func TestMalformedCommandsAreRefused(t *testing.T) {
 	}
 	if b, err := decodeTouch(most); err != nil || len(b.Touches) != maxElements {
 		t.Errorf("%d touches: %v", len(b.Touches), err)
+	}
+}
+
+func TestWhatIsNoBodyIsNotWritten(t *testing.T) {
+	if raw, err := encodeCommand(envelope{Type: cmdRevoke}, 7); err == nil {
+		t.Errorf("written as %x", raw)
 	}
 }

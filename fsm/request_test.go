@@ -148,7 +148,7 @@ func TestWhatTheMachineCannotReadStopsTheNode(t *testing.T) {
 		"nothing":               {nil, "checksum"},
 		"an unknown command":    {newer, "upgrade this node"},
 		"a command and no body": {command(t, envelope{Type: cmdPatch, Actor: &wireActor{Service: true}}, nil), "body of command 3"},
-		"an unknown field":      {command(t, envelope{Type: cmdRevoke, Actor: &wireActor{Service: true}}, map[int]int{9: 1}), "body of command 7"},
+		"an unknown field":      {command(t, envelope{Type: cmdRevoke, Actor: &wireActor{Service: true}, Body: []byte{0xa1, 9, 1}}, nil), "body of command 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newTestMember(t)
