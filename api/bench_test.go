@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"io"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/holdfastdb/holdfast/api/auth"
 	"github.com/holdfastdb/holdfast/session"
 )
 
@@ -26,11 +31,11 @@ func (d *discard) WriteHeader(int)             {}
 // oneSession answers every read with the same session, as fast as can be.
 type oneSession struct {
 	*memory
-	view session.View
+	created session.Created
 }
 
 func (o *oneSession) Get(context.Context, session.Token, session.Client, bool, session.Consistency) (session.View, error) {
-	return o.view, nil
+	return o.created.View, nil
 }
 
 func benchCurrent(b *testing.B, header http.Header) {
@@ -59,6 +64,72 @@ func BenchmarkCurrentByCookie(b *testing.B) {
 
 func BenchmarkCurrentByHeader(b *testing.B) {
 	benchCurrent(b, http.Header{"User-Agent": {firefox}, "Authorization": {"Session " + must(session.Mint(rand.Reader, 1)).Reveal()}})
+}
+
+// Create and Patch answer every write with the same session.
+func (o *oneSession) Create(context.Context, session.Create) (session.Created, error) {
+	return o.created, nil
+}
+
+func (o *oneSession) Patch(context.Context, session.Patch) (session.View, error) {
+	return o.created.View, nil
+}
+
+// benchWrite measures a handler that reads a body, without what a write costs behind it.
+func benchWrite(b *testing.B, method, path, body string) {
+	keysPath := filepath.Join(b.TempDir(), "keys.json")
+	key := must(auth.CreateKey(keysPath, auth.RoleService, "web", rand.Reader, time.Now()))
+	one := benchAnswer()
+	server := must(New(Config{NodeID: "n1", Keys: must(auth.OpenKeys(keysPath))}, one, &fixedCluster{}))
+	handler := server.Handler()
+	request := must(http.NewRequest(method, "http://x"+path, nil))
+	request.URL.Host, request.RemoteAddr = "", "127.0.0.1:5555"
+	request.Header = http.Header{
+		"User-Agent": {firefox}, "Content-Type": {"application/json"}, "Authorization": {"Bearer " + key},
+		"Holdfast-Session": {one.created.Token.Reveal()}, "Holdfast-Client-Ip": {"192.0.2.1"}, "Holdfast-Client-User-Agent": {firefox},
+	}
+	if path == createPath {
+		delete(request.Header, "Holdfast-Session")
+	}
+	request.ContentLength = int64(len(body))
+	reader := strings.NewReader(body)
+	request.Body = io.NopCloser(reader)
+	writer := &discard{header: make(http.Header, 16)}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(writer.header)
+		reader.Reset(body)
+		handler.ServeHTTP(writer, request)
+	}
+	if writer.size < b.N*500 {
+		b.Fatal("the answers are too short")
+	}
+}
+
+const (
+	createPath = "/api/sessions/create/"
+	// benchData is session data of 350 bytes.
+	benchData = `{"cart":[{"sku":"A-1001","quantity":2,"price":19.90},{"sku":"B-2002","quantity":1,"price":149.00}],` +
+		`"locale":"de-DE","needs_onboarding":false,"subscription_plan":"professional","theme":"dark","last_page":"/account/orders",` +
+		`"flags":{"beta":true,"new_checkout":false,"banner":null},"referrer":"https://www.example.com/campaign/spring","visits":12345}`
+	benchCreate = `{"user_id":"auth0|1234567890","tenant_id":"acme","data":` + benchData + `,"idle_timeout":"30m"}`
+)
+
+func BenchmarkCreate(b *testing.B) { benchWrite(b, "POST", createPath, benchCreate) }
+
+func BenchmarkPatch(b *testing.B) {
+	benchWrite(b, "PATCH", "/api/sessions/current/", benchData)
+}
+
+func BenchmarkParseCreate(b *testing.B) {
+	body := []byte(benchCreate)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parseCreate(body); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkAppendSession(b *testing.B) {
@@ -137,14 +208,19 @@ func ask(b *testing.B, address string, request []byte, left *atomic.Int64) {
 	}
 }
 
-// benchSession is a server whose every read is answered with the same session, and the answer itself.
-func benchSession() (*Server, []byte) {
+// benchAnswer answers everything with one session.
+func benchAnswer() *oneSession {
 	memory := newMemory()
 	create := createFor("auth0|1234567890")
 	create.Data = []byte(`{"needs_onboarding":false,"subscription_plan":"professional","theme":"dark"}`)
-	created := must(memory.create(create, nil))
-	server := must(New(Config{NodeID: "n1"}, &oneSession{memory, created.View}, &fixedCluster{}))
-	body := append(server.appendSession([]byte(`{"session":`), &created.Session, created.Now, true), "}\n"...)
+	return &oneSession{memory, must(memory.create(create, nil))}
+}
+
+// benchSession is a server whose every read is answered with the same session, and the answer itself.
+func benchSession() (*Server, []byte) {
+	one := benchAnswer()
+	server := must(New(Config{NodeID: "n1"}, one, &fixedCluster{}))
+	body := append(server.appendSession([]byte(`{"session":`), &one.created.Session, one.created.Now, true), "}\n"...)
 	return server, body
 }
 

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,8 +33,13 @@ func (c *call) readBody(merge bool) ([]byte, error) {
 	if c.r.ContentLength > MaxBodyBytes {
 		return nil, tooLarge()
 	}
-	body := make([]byte, 0, max(c.r.ContentLength, 512)+1)
-	reader := http.MaxBytesReader(c.w, c.r.Body, MaxBodyBytes)
+	// No buffer serves a second request: a command may outlive its own, and its data is a part of the body. Where the
+	// length is known, net/http reads no more than that; the byte over it is room for the read that finds the end.
+	reader, size := c.r.Body, c.r.ContentLength
+	if size < 0 {
+		reader, size = http.MaxBytesReader(c.w, reader, MaxBodyBytes), 512
+	}
+	body := make([]byte, 0, size+1)
 	for {
 		n, err := reader.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -91,6 +97,7 @@ func mediaTypeRefused(merge bool) error {
 
 // members calls each with the members of a JSON object; an empty body is an object without any. What several parsers
 // would read differently is refused: duplicate names, invalid UTF-8, halves of surrogate pairs, anything after the end.
+// A value is a part of body, as it stands there.
 func members(body []byte, each func(name string, value json.RawMessage) error) error {
 	if len(body) == 0 {
 		return nil
@@ -101,49 +108,98 @@ func members(body []byte, each func(name string, value json.RawMessage) error) e
 	if loneSurrogate(body) {
 		return session.ErrInvalidRequest.With("the body escapes half of a surrogate pair")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+	scan := jsonScan{text: body}
+	if scan.next() != '{' {
 		return session.ErrInvalidRequest.With("the body must be one JSON object")
 	}
-	seen := make(map[string]bool)
-	for decoder.More() {
-		token, err := decoder.Token()
-		name, ok := token.(string)
-		if err != nil || !ok {
-			return notJSON(decoder)
+	scan.at++
+	var seen names
+	for c := scan.next(); c != '}'; c = scan.next() {
+		name, err := scan.member(c, &seen)
+		if err != nil {
+			return err
 		}
-		if seen[name] {
-			return session.ErrInvalidRequest.With("the member %q is there twice", shortened(name))
+		colon := scan.at
+		scan.space()
+		start := scan.at
+		if !scan.value() {
+			return notJSON(colon)
 		}
-		seen[name] = true
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return notJSON(decoder)
-		}
-		if err := each(name, value); err != nil {
+		if err := each(name, body[start:scan.at:scan.at]); err != nil {
 			return err
 		}
 	}
-	if _, err := decoder.Token(); err != nil {
-		return notJSON(decoder)
-	}
-	if _, err := decoder.Token(); err != io.EOF {
+	scan.at++
+	if scan.space(); scan.at < len(body) {
 		return session.ErrInvalidRequest.With("something follows the JSON object")
 	}
 	return nil
 }
 
-func notJSON(decoder *json.Decoder) error {
-	return session.ErrInvalidRequest.With("the body is not valid JSON near byte %d", decoder.InputOffset())
+// member moves over the comma that the members after the first need, a name and its colon; c is what stands there.
+func (s *jsonScan) member(c byte, seen *names) (string, error) {
+	if seen.count > 0 {
+		if c != ',' {
+			return "", notJSON(s.at)
+		}
+		s.at++
+		c = s.next()
+	}
+	start := s.at
+	if c != '"' || !s.quoted() {
+		return "", notJSON(start)
+	}
+	name, err := unquoted(s.text[start:s.at])
+	if err != nil {
+		return "", notJSON(start)
+	}
+	if !seen.add(name) {
+		return "", session.ErrInvalidRequest.With("the member %q is there twice", shortened(name))
+	}
+	if s.next() != ':' {
+		return "", notJSON(s.at)
+	}
+	s.at++
+	return name, nil
+}
+
+func notJSON(at int) error {
+	return session.ErrInvalidRequest.With("the body is not valid JSON near byte %d", at)
+}
+
+// names is a set. The bodies that we know have few members; the map keeps one with thousands from costing their square.
+type names struct {
+	few   [8]string
+	many  map[string]bool
+	count int
+}
+
+// add reports whether name is new.
+func (n *names) add(name string) bool {
+	if slices.Contains(n.few[:min(n.count, len(n.few))], name) || n.many[name] {
+		return false
+	}
+	if n.count < len(n.few) {
+		n.few[n.count] = name
+	} else {
+		if n.many == nil {
+			n.many = make(map[string]bool)
+		}
+		n.many[name] = true
+	}
+	n.count++
+	return true
 }
 
 // loneSurrogate finds \ud800 to \udfff that are not a pair. encoding/json would make U+FFFD of each, and two different
 // texts would become one.
 func loneSurrogate(body []byte) bool {
 	for i := 0; i < len(body); i++ {
-		if body[i] != '\\' {
-			continue
+		escape := bytes.IndexByte(body[i:], '\\')
+		if escape < 0 {
+			return false
 		}
+		i += escape
 		unit, ok := escapedUnit(body[i:])
 		switch {
 		case !ok:
@@ -171,16 +227,39 @@ func escapedUnit(text []byte) (unit uint64, ok bool) {
 	return unit, err == nil
 }
 
+// unquoted is the text of a JSON value that must be a string, null being the empty one. Most have no escapes and are
+// taken as they stand: that they are UTF-8 without control characters was checked when the body was scanned.
+func unquoted(value json.RawMessage) (string, error) {
+	if value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil
+	}
+	var written string
+	err := json.Unmarshal(value, &written)
+	return written, err
+}
+
+func isNull(value json.RawMessage) bool { return string(value) == "null" }
+
 // text decodes a member that must be a string. JSON's null is as if the member were absent.
 func text(name string, value json.RawMessage, into *string) error {
-	if err := json.Unmarshal(value, into); err != nil {
+	written, err := unquoted(value)
+	if err != nil {
 		return session.ErrInvalidRequest.With("the member %q must be a string", name)
+	}
+	if !isNull(value) {
+		*into = written
 	}
 	return nil
 }
 
 func boolean(name string, value json.RawMessage, into *bool) error {
-	if err := json.Unmarshal(value, into); err != nil {
+	switch string(value) {
+	case "true":
+		*into = true
+	case "false":
+		*into = false
+	case "null":
+	default:
 		return session.ErrInvalidRequest.With("the member %q must be true or false", name)
 	}
 	return nil
@@ -188,11 +267,11 @@ func boolean(name string, value json.RawMessage, into *bool) error {
 
 // duration decodes a member such as "24h" or "30m".
 func duration(name string, value json.RawMessage, into *time.Duration) error {
-	var written string
-	if err := json.Unmarshal(value, &written); err != nil {
+	written, err := unquoted(value)
+	if err != nil {
 		return session.ErrInvalidRequest.With("the member %q must be a duration such as \"24h\" or \"30m\"", name)
 	}
-	if string(value) == "null" {
+	if isNull(value) {
 		return nil
 	}
 	d, err := time.ParseDuration(written)

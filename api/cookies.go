@@ -35,10 +35,15 @@ func (j cookieJar) line(name, value string, maxAge int64) string {
 	return string(append(line, j.attributes...))
 }
 
-// addCookie adds a Set-Cookie line to the answer.
+// addCookie adds a Set-Cookie line to the answer. The first takes two of the call's values, as a create sets two cookies.
 func (c *call) addCookie(line string) {
 	h := c.w.Header()
-	h[headerSetCookie] = append(h[headerSetCookie], line)
+	lines := h[headerSetCookie]
+	if lines == nil && c.used+2 <= len(c.values) {
+		lines = c.values[c.used : c.used : c.used+2]
+		c.used += 2
+	}
+	h[headerSetCookie] = append(lines, line)
 }
 
 // setToken gives a browser its token, for the absolute lifetime of the session.
@@ -49,7 +54,7 @@ func (c *call) setToken(token string, lifetime time.Duration) {
 // setIndex gives a browser the index of its write, so that its next read through any node sees it.
 func (c *call) setIndex(at session.Index) {
 	if !at.IsZero() {
-		c.addCookie(c.s.cookies.line(c.s.cookies.index, string(appendIndex(nil, at)), indexCookieSeconds))
+		c.addCookie(c.s.cookies.line(c.s.cookies.index, at.String(), indexCookieSeconds))
 	}
 }
 

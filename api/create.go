@@ -103,7 +103,7 @@ func parseCreate(body []byte) (session.Create, error) {
 		case "tenant_id":
 			return text(name, value, &request.TenantID)
 		case "data":
-			if string(value) != "null" {
+			if !isNull(value) {
 				request.Data = value
 			}
 			return nil
@@ -114,18 +114,24 @@ func parseCreate(body []byte) (session.Create, error) {
 		case "auth":
 			return parseAuth(value, &request.Auth)
 		case "carry":
-			if err := json.Unmarshal(value, &request.Carry); err != nil {
-				return session.ErrInvalidRequest.With("the member \"carry\" must be an array of strings")
-			}
-			return nil
+			return parseCarry(value, &request.Carry)
 		}
 		return unknownMember(name)
 	})
 	return request, err
 }
 
+func parseCarry(value json.RawMessage, carry *[]string) error {
+	var keys []string
+	if err := json.Unmarshal(value, &keys); err != nil {
+		return session.ErrInvalidRequest.With("the member \"carry\" must be an array of strings")
+	}
+	*carry = keys
+	return nil
+}
+
 func parseAuth(value json.RawMessage, auth *session.Auth) error {
-	if string(value) == "null" {
+	if isNull(value) {
 		return nil
 	}
 	return members(value, func(name string, value json.RawMessage) error {
