@@ -15,8 +15,15 @@ func TestADiskIsLowBelowTheMarkAndWellOnlyAQuarterAboveIt(t *testing.T) {
 		fault error
 		low   bool
 	}{
-		{free: 5000}, {free: 1000}, {free: 999, low: true}, {free: 1001, low: true}, {free: 1249, low: true},
-		{fault: errors.New("gone for a moment"), low: true}, {free: 1250}, {free: 1001}, {free: 0, low: true},
+		{free: 5000},
+		{free: 1000},
+		{free: 999, low: true},
+		{free: 1001, low: true},
+		{free: 1249, low: true},
+		{fault: errors.New("gone for a moment"), low: true},
+		{free: 1250},
+		{free: 1001},
+		{free: 0, low: true},
 	} {
 		free, fault = step.free, step.fault
 		d.look()
