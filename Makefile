@@ -41,7 +41,7 @@ fmt: ## format the tree
 	$(GO) tool gofumpt -w .
 
 .PHONY: fuzz
-fuzz: ## fuzz every decoder, each for FOR (default 10s)
+fuzz: ## fuzz every decoder, each for FOR (default 10s; 1000x counts runs)
 	scripts/fuzz $(FOR)
 
 .PHONY: bench
