@@ -240,14 +240,29 @@ func TestTouchesAreBounded(t *testing.T) {
 	for i := range maxTouchesHeld + 10 {
 		ts.add(wireTouch{ID: session.ID{byte(i >> 16), byte(i >> 8), byte(i)}}, i%2 == 0)
 	}
-	if got := len(ts.take()); got != maxTouchesHeld {
-		t.Errorf("%d touches are held", got)
+	total, first := 0, true
+	var last []wireTouch
+	for some := ts.take(); len(some) > 0; some = ts.take() {
+		if len(some) > maxTouches {
+			t.Fatalf("%d touches were taken at once", len(some))
+		}
+		for _, one := range some {
+			if first && one.ID[2]%2 != 0 {
+				t.Fatal("one that can wait went before the urgent ones")
+			}
+		}
+		total, first, last = total+len(some), false, some
 	}
-	ts.add(wireTouch{ID: session.ID{}}, false)
+	if total != maxTouchesHeld {
+		t.Errorf("%d touches are held", total)
+	}
+	// What was taken last is not marked again until the next tick.
+	ts.add(wireTouch{ID: session.ID{0xff}}, false)
+	ts.add(wireTouch{ID: ts.take()[0].ID}, false)
 	if got := len(ts.take()); got != 0 {
 		t.Errorf("%d touches were sent twice", got)
 	}
-	ts.add(wireTouch{ID: session.ID{}}, false)
+	ts.add(last[0], false)
 	if got := len(ts.take()); got != 1 {
 		t.Errorf("%d touches were taken: what was lost must be marked again", got)
 	}

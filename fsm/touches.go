@@ -13,7 +13,8 @@ const (
 	touchPause = 2 * time.Second
 	// touchTimeout bounds one attempt to send them.
 	touchTimeout = 5 * time.Second
-	// maxTouches of one command: a command decodes at most 4,096 array elements.
+	// maxTouches of one command, and of one tick: a node whose every read finds
+	// another session must not turn all its reads into writes.
 	maxTouches = 2048
 	// maxTouchesHeld bounds what gathers. More are dropped: activity is marked
 	// again by the next read.
@@ -27,12 +28,15 @@ type touches struct {
 	wake chan struct{} // one of them is urgent
 
 	mu      sync.Mutex
+	urgent  map[session.ID]wireTouch // go first
 	waiting map[session.ID]wireTouch
 	sent    map[session.ID]wireTouch // the last that were sent: this node's table may not show them yet
 }
 
 func newTouches() touches {
-	return touches{wake: make(chan struct{}, 1), waiting: make(map[session.ID]wireTouch)}
+	return touches{
+		wake: make(chan struct{}, 1), urgent: make(map[session.ID]wireTouch), waiting: make(map[session.ID]wireTouch),
+	}
 }
 
 // touch marks a session that was read as active, at most once in a touch
@@ -56,31 +60,54 @@ func (s *Sessions) touch(v *session.View, c session.Client) {
 func (t *touches) add(one wireTouch, urgent bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.waiting[one.ID]; known || len(t.waiting) >= maxTouchesHeld {
+	if len(t.urgent)+len(t.waiting) >= maxTouchesHeld {
 		return
 	}
-	if _, known := t.sent[one.ID]; known {
-		return
-	}
-	t.waiting[one.ID] = one
-	if urgent {
-		select {
-		case t.wake <- struct{}{}:
-		default:
+	for _, known := range []map[session.ID]wireTouch{t.urgent, t.sent} {
+		if _, ok := known[one.ID]; ok {
+			return
 		}
+	}
+	_, waits := t.waiting[one.ID]
+	switch {
+	case urgent:
+		delete(t.waiting, one.ID)
+		t.urgent[one.ID] = one
+		t.notify()
+	case !waits:
+		t.waiting[one.ID] = one
 	}
 }
 
-// take returns what has gathered.
+func (t *touches) notify() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next touches to send, at most maxTouches, the urgent ones
+// first. What must wait loses nothing: it is sent with a later tick, and long
+// before its session's idle time is over it becomes urgent.
 func (t *touches) take() []wireTouch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sent, t.waiting = t.waiting, make(map[session.ID]wireTouch)
-	all := make([]wireTouch, 0, len(t.sent))
-	for _, one := range t.sent {
-		all = append(all, one)
+	t.sent = make(map[session.ID]wireTouch)
+	var some []wireTouch
+	for _, from := range []map[session.ID]wireTouch{t.urgent, t.waiting} {
+		for id, one := range from {
+			if len(some) == maxTouches {
+				break
+			}
+			some = append(some, one)
+			t.sent[id] = one
+			delete(from, id)
+		}
 	}
-	return all
+	if len(t.urgent) > 0 {
+		t.notify()
+	}
+	return some
 }
 
 // runTouches sends what has gathered until ctx ends.
@@ -94,10 +121,8 @@ func (s *Sessions) runTouches(ctx context.Context) {
 		case <-tick.C:
 		case <-s.touches.wake:
 		}
-		for all := s.touches.take(); len(all) > 0; {
-			n := min(len(all), maxTouches)
-			s.sendTouches(ctx, all[:n])
-			all = all[n:]
+		if some := s.touches.take(); len(some) > 0 {
+			s.sendTouches(ctx, some)
 		}
 	}
 }
