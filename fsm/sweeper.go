@@ -9,14 +9,13 @@ import (
 )
 
 const (
-	// sweepPiece is how many sessions one command ends: a millisecond or two of
-	// every node's time, in which no other command is applied.
-	sweepPiece = 200
-	// sweepRest lies between two pieces. Measured with a million sessions that
-	// expire at once on two cores: they were gone in 179 s, and the p99 of reads was
-	// four times what it was before; with pieces of 512 and rests of 10 ms it was 55 s
-	// and six times.
-	sweepRest = 25 * time.Millisecond
+	// sweepPiece is how many sessions one command ends: half a millisecond of every
+	// node's time, in which no other command is applied.
+	sweepPiece = 50
+	// sweepRest lies between two pieces. Measured with many sessions that expire at
+	// once on two cores: 6,000 a second, and the p99 of reads 1.8 times what it was
+	// before. Pieces of 200 every 25 ms were as fast, with 2.6 times.
+	sweepRest = 5 * time.Millisecond
 	// sweepTimeout bounds one piece.
 	sweepTimeout = 10 * time.Second
 	// sweepAnyway is how many intervals may pass in which nothing was due: what a

@@ -15,7 +15,7 @@ const (
 	touchTimeout = 5 * time.Second
 	// maxTouches of one command, and of one tick: a node whose every read finds
 	// another session must not turn all its reads into writes.
-	maxTouches = 2048
+	maxTouches = 1024
 	// maxTouchesHeld bounds what gathers. More are dropped: activity is marked
 	// again by the next read.
 	maxTouchesHeld = 1 << 17

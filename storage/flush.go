@@ -28,8 +28,18 @@ func (t *Table) signal() {
 	}
 }
 
-// flushLoop is the flusher's goroutine.
+// flushLoop is the flusher's goroutine. It has the flushes done by one that
+// yields the processor to those who answer, and does them itself where one such
+// was too slow for what is written.
 func (t *Table) flushLoop() {
+	calm, flushed := make(chan struct{}), make(chan error)
+	defer close(calm)
+	t.done.Go(func() {
+		calmly()
+		for range calm {
+			flushed <- t.flush()
+		}
+	})
 	tick := time.NewTicker(t.o.FlushInterval)
 	defer tick.Stop()
 	for {
@@ -39,12 +49,26 @@ func (t *Table) flushLoop() {
 		case <-tick.C:
 		case <-t.wake:
 		}
-		if err := t.flush(); err != nil {
+		var err error
+		if t.pressed() {
+			err = t.flush()
+		} else {
+			calm <- struct{}{}
+			err = <-flushed
+		}
+		if err != nil {
 			t.o.Logger.Error("flush failed", "file", t.path, "error", err)
 			t.told.Do(func() { t.o.OnError(err) })
 			return
 		}
 	}
+}
+
+// pressed says whether so much has gathered that writers would soon have to wait.
+func (t *Table) pressed() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.mem.bytes >= slowAt*t.o.FlushBytes
 }
 
 // Flush makes everything up to the last Advance durable, and records index and

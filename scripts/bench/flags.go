@@ -25,17 +25,18 @@ type sizes struct {
 	observe         time.Duration // how long, after a kill
 	baseline        time.Duration // how long, before the expiry
 	settle          time.Duration // rest after a preload, so that the last flushes are not measured with what follows
+	warm            time.Duration // how long a store is read before its reads are measured beside another's
 	spare           time.Duration // between the last create and the expiry, at least
 }
 
 var (
 	fullSizes = sizes{
 		few: 10_000, some: 100_000, many: 1_000_000, kills: 10, restarts: 3,
-		observe: 4 * time.Second, baseline: 10 * time.Second, settle: 2 * time.Second, spare: 10 * time.Second,
+		observe: 4 * time.Second, baseline: 10 * time.Second, settle: 2 * time.Second, warm: 12 * time.Second, spare: 10 * time.Second,
 	}
 	smokeSizes = sizes{
 		few: 500, some: 2_000, many: 10_000, kills: 1, restarts: 1,
-		observe: 3 * time.Second, baseline: time.Second, settle: 300 * time.Millisecond, spare: 4 * time.Second,
+		observe: 3 * time.Second, baseline: time.Second, settle: 300 * time.Millisecond, warm: 300 * time.Millisecond, spare: 4 * time.Second,
 	}
 )
 

@@ -32,7 +32,7 @@ func (b *bench) preload(ctx context.Context, c *cluster, tokens *load.Tokens, n 
 
 // beside measures the nodes between two halves of the floor with as many clients.
 func (b *bench) beside(ctx context.Context, options load.Options) (runs []load.Result, floorRate float64, err error) {
-	options.Duration, options.WarmUp = b.cfg.cell, b.cfg.cell/10
+	options.Duration, options.WarmUp = b.cfg.cell, max(options.WarmUp, b.cfg.cell/10)
 	before, err := b.floor.measure(ctx, options.Clients, b.cfg.cell/2)
 	if err != nil {
 		return nil, 0, err
