@@ -17,6 +17,7 @@ const (
 	methodStatus  uint8 = 5 // a node's report about itself
 	methodJoin    uint8 = 6 // a node with an empty store asks to be added
 	methodForm    uint8 = 7 // the configuration of a new cluster
+	methodApplied uint8 = 8 // answers once an index is applied
 )
 
 // Every answer begins with one of these.
@@ -112,6 +113,8 @@ func (n *Node) dispatch(ctx context.Context, from string, method uint8, body []b
 		return nil, n.serveJoin(ctx, from)
 	case methodForm:
 		return nil, n.serveForm(from, body)
+	case methodApplied:
+		return nil, n.serveApplied(ctx, body)
 	default:
 		return nil, fmt.Errorf("unknown method %d", method)
 	}

@@ -46,10 +46,11 @@ func (e *entry) presented(a *wireActor) (held, bool) {
 		return held{}, false
 	}
 	h, ok := e.live(a.SessionID)
-	if !ok || !h.SecretHash.Equal(a.Hash) {
+	if !ok {
 		return held{}, false
 	}
-	return h, true
+	is := h.Standing(a.Hash, e.now)
+	return h, is == session.Current || is == session.InGrace
 }
 
 // accepts says whether a login is younger than its user's log out everywhere.

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"time"
+
 	"github.com/holdfastdb/holdfast/session"
 )
 
@@ -92,27 +94,61 @@ func (e *entry) refresh(env *envelope) reply {
 	if c != codeOK {
 		return refuse(c)
 	}
+	return e.extend(&h)
+}
+
+// extend counts a session's idle expiry anew.
+func (e *entry) extend(h *held) reply {
 	next := h.record
-	next.Session = h.Refreshed(e.now, s.client)
-	raw := e.save(&h, &next)
+	next.Session = h.Refreshed(e.now)
+	raw := e.save(h, &next)
 	e.event(session.EventRefreshed, &next, "")
 	return reply{outcome: outcome{id: h.ID, version: next.Version, count: 1}, record: raw}
 }
 
-// touch records activity that nodes have seen. It never revives a session, and
-// no event tells of it.
+// touch records activity that nodes have seen. It never revives a session. An
+// event tells only of a client that looks like another than before.
 func (e *entry) touch(env *envelope) reply {
 	body := bodyOf(e, env, decodeTouch)
 	var p reply
-	for _, t := range body.Touches {
+	for i := range body.Touches {
+		t := &body.Touches[i]
 		h, ok := e.live(t.ID)
-		if !ok || t.Active <= h.LastActiveAt {
+		if !ok {
+			continue
+		}
+		c := session.Client{IP: t.IP, UserAgent: t.UserAgent}
+		strange := e.strange(&h, c, &body)
+		if strange == "" && t.Active <= h.LastActiveAt {
+			continue
+		}
+		p.count++
+		if strange != "" && session.ClientChange(body.Change) == session.ClientChangeRevoke {
+			e.event(session.EventSuspicious, &h.record, strange)
+			e.end(&h, session.EventRevoked, reasonClient)
 			continue
 		}
 		next := h.record
-		next.Session = h.Touched(min(t.Active, e.now), session.Client{IP: t.IP, UserAgent: t.UserAgent})
+		next.Session = h.Touched(min(max(t.Active, h.LastActiveAt), e.now), c)
+		if strange != "" {
+			next.StrangeAt = e.now
+			e.event(session.EventSuspicious, &next, strange)
+		}
 		e.save(&h, &next)
-		p.count++
 	}
 	return p
+}
+
+// strange says why a touch is an event, empty if it is none.
+func (e *entry) strange(h *held, c session.Client, b *touchBody) string {
+	gap := time.Duration(b.GapMillis) * time.Millisecond
+	switch session.ClientChange(b.Change) {
+	case session.ClientChangeRevoke:
+		return h.Device.Strange(c)
+	case session.ClientChangeLog:
+		if h.StrangeAt == 0 || e.now.Sub(h.StrangeAt) >= gap {
+			return h.Device.Strange(c)
+		}
+	}
+	return ""
 }

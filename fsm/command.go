@@ -22,6 +22,9 @@ const (
 	cmdRevoke     commandType = 7
 	cmdRevokeUser commandType = 8
 	cmdSweep      commandType = 9
+	cmdRotate     commandType = 10
+	cmdReuse      commandType = 11
+	cmdLogout     commandType = 12
 )
 
 // commandVersion is the version that this release writes of every command. A
@@ -115,6 +118,29 @@ type revokeUserBody struct {
 
 type touchBody struct {
 	Touches []wireTouch `cbor:"1,keyasint"`
+	// Change is what happens to a session that comes from a strange client, and
+	// GapMillis how long after one event about it there is no other.
+	Change    uint8 `cbor:"2,keyasint,omitempty"`
+	GapMillis int64 `cbor:"3,keyasint,omitempty"`
+}
+
+type rotateBody struct {
+	Hash   session.SecretHash `cbor:"1,keyasint"`
+	Sealed []byte             `cbor:"2,keyasint"`
+}
+
+type reuseBody struct {
+	ID   session.ID         `cbor:"1,keyasint"`
+	Hash session.SecretHash `cbor:"2,keyasint"`
+}
+
+type logoutBody struct {
+	Issuer     string         `cbor:"1,keyasint"`
+	SID        string         `cbor:"2,keyasint,omitempty"` // empty: all of the subject
+	Subject    string         `cbor:"3,keyasint,omitempty"`
+	UserID     string         `cbor:"4,keyasint,omitempty"`
+	KeepMillis int64          `cbor:"5,keyasint"` // of the not-before
+	Token      [scopeLen]byte `cbor:"6,keyasint"` // by which a repeated logout token is known
 }
 
 type wireTouch struct {

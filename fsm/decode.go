@@ -195,6 +195,63 @@ func decodeTouch(raw []byte) (b touchBody, err error) {
 			if !r.null() {
 				b.Touches = r.touches()
 			}
+		case 2:
+			b.Change = r.octet()
+		case 3:
+			b.GapMillis = r.int()
+		default:
+			r.bad = true
+		}
+	}
+	return b, r.end()
+}
+
+func decodeRotate(raw []byte) (b rotateBody, err error) {
+	r := readFields(raw)
+	for key, ok := r.next(); ok; key, ok = r.next() {
+		switch key {
+		case 1:
+			r.fixed(b.Hash[:])
+		case 2:
+			b.Sealed = r.bytes()
+		default:
+			r.bad = true
+		}
+	}
+	return b, r.end()
+}
+
+func decodeReuse(raw []byte) (b reuseBody, err error) {
+	r := readFields(raw)
+	for key, ok := r.next(); ok; key, ok = r.next() {
+		switch key {
+		case 1:
+			r.fixed(b.ID[:])
+		case 2:
+			r.fixed(b.Hash[:])
+		default:
+			r.bad = true
+		}
+	}
+	return b, r.end()
+}
+
+func decodeLogout(raw []byte) (b logoutBody, err error) {
+	r := readFields(raw)
+	for key, ok := r.next(); ok; key, ok = r.next() {
+		switch key {
+		case 1:
+			b.Issuer = r.utf8()
+		case 2:
+			b.SID = r.utf8()
+		case 3:
+			b.Subject = r.utf8()
+		case 4:
+			b.UserID = r.utf8()
+		case 5:
+			b.KeepMillis = r.int()
+		case 6:
+			r.fixed(b.Token[:])
 		default:
 			r.bad = true
 		}

@@ -95,6 +95,9 @@ func bodyAsTheOther(t tester, raw []byte) {
 	asTheOther(t, raw, decodeRevokeUser)
 	asTheOther(t, raw, decodeTouch)
 	asTheOther(t, raw, decodeSweep)
+	asTheOther(t, raw, decodeRotate)
+	asTheOther(t, raw, decodeReuse)
+	asTheOther(t, raw, decodeLogout)
 }
 
 func drawMaybe[T any](t *rapid.T, draw func(*rapid.T) T) *T {
@@ -201,7 +204,17 @@ func TestCommandsAreReadAsAnotherDecoderReadsThem(t *testing.T) {
 			for range rapid.IntRange(0, 30).Draw(t, "touches") {
 				b.Touches = append(b.Touches, wireTouch{ID: drawID(t), Active: drawTime(t), IP: drawText(t), UserAgent: drawText(t)})
 			}
+			b.Change, b.GapMillis = rapid.Byte().Draw(t, "change"), drawInt(t)
 			return b
+		}),
+		"rotate": withBody(decodeRotate, func(t *rapid.T) rotateBody {
+			return rotateBody{Hash: drawHash(t), Sealed: rapid.SliceOfN(rapid.Byte(), 1, 80).Draw(t, "sealed")}
+		}),
+		"reuse": withBody(decodeReuse, func(t *rapid.T) reuseBody { return reuseBody{ID: drawID(t), Hash: drawHash(t)} }),
+		"logout": withBody(decodeLogout, func(t *rapid.T) logoutBody {
+			return logoutBody{
+				Issuer: drawText(t), SID: drawText(t), Subject: drawText(t), UserID: drawText(t), KeepMillis: drawInt(t), Token: drawHash(t),
+			}
 		}),
 		"sweep": withBody(decodeSweep, func(t *rapid.T) sweepBody {
 			return sweepBody{Limit: drawUint(t), EventMillis: drawInt(t), EventCount: drawUint(t), IdempotencyKeys: drawUint(t)}

@@ -82,6 +82,25 @@ func appendBody(dst []byte, body any) ([]byte, error) {
 		return w.end(), nil
 	case touchBody:
 		return b.append(dst), nil
+	case rotateBody:
+		w := writeFields(dst)
+		w.bytes(1, b.Hash[:])
+		w.bytes(2, b.Sealed)
+		return w.end(), nil
+	case reuseBody:
+		w := writeFields(dst)
+		w.bytes(1, b.ID[:])
+		w.bytes(2, b.Hash[:])
+		return w.end(), nil
+	case logoutBody:
+		w := writeFields(dst)
+		w.textOrEmpty(1, b.Issuer)
+		w.text(2, b.SID)
+		w.text(3, b.Subject)
+		w.text(4, b.UserID)
+		w.intOrZero(5, b.KeepMillis)
+		w.bytes(6, b.Token[:])
+		return w.end(), nil
 	case sweepBody:
 		w := writeFields(dst)
 		w.uintOrZero(1, b.Limit)
@@ -148,9 +167,9 @@ func (b *touchBody) append(dst []byte) []byte {
 	w.key(1)
 	if b.Touches == nil {
 		w.buf = append(w.buf, majorSimple<<5|simpleNull)
-		return w.end()
+	} else {
+		w.buf = appendHead(w.buf, majorArray, uint64(len(b.Touches)))
 	}
-	w.buf = appendHead(w.buf, majorArray, uint64(len(b.Touches)))
 	for i := range b.Touches {
 		t := &b.Touches[i]
 		w.buf = appendHead(w.buf, majorArray, 4)
@@ -159,6 +178,8 @@ func (b *touchBody) append(dst []byte) []byte {
 		w.buf = appendString(w.buf, t.IP)
 		w.buf = appendString(w.buf, t.UserAgent)
 	}
+	w.uint(2, uint64(b.Change))
+	w.int(3, b.GapMillis)
 	return w.end()
 }
 

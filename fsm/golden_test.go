@@ -53,6 +53,12 @@ func goldenValues() []golden {
 	event := session.Event{
 		ID: at, Time: midnight, Type: session.EventRevoked, SessionID: rec.ID, UserID: "alice", TenantID: "acme", Version: 3, Reason: reasonEverywhere,
 	}
+	rotated := rec
+	rotated.Rotation = session.Rotation{
+		Used: []session.UsedHash{fixed[session.UsedHash](0x70), fixed[session.UsedHash](0x80)}, Former: fixed[session.SecretHash](0x80),
+		GraceUntil: midnight + 30_000, Sealed: []byte("sealed"),
+	}
+	rotated.StrangeAt = midnight + 4
 	a := account{live: 2, notBefore: midnight, until: midnight + 3_600_000}
 	state := meta{
 		cluster: 0xc1c2c3c4c5c6c7c8, stamp: midnight, sessions: 1, users: 2, created: 3, revoked: 4, expired: 5, events: 6, idempotencies: 7,
@@ -66,6 +72,7 @@ func goldenValues() []golden {
 	done := reply{outcome: goldenOutcome(), more: true, now: midnight, detail: "a sentence", record: encodeRecord(&rec)}
 	return []golden{
 		{"record", sessionKey(rec.ID), rec, encodeRecord(&rec), func(b []byte) (any, error) { return decodeRecord(rec.ID, b) }},
+		{"record within the grace of a rotation", sessionKey(rec.ID), rotated, encodeRecord(&rotated), func(b []byte) (any, error) { return decodeRecord(rec.ID, b) }},
 		{"account", accountKey("alice"), a, encodeAccount(a), func(b []byte) (any, error) { return decodeAccount(b) }},
 		{"event", eventKey(at), event, encodeEvent(&event), func(b []byte) (any, error) { return decodeEvent(at, b) }},
 		{"meta", metaStateKey, state, encodeMeta(&state), func(b []byte) (any, error) { return decodeMeta(b) }},
@@ -135,9 +142,17 @@ func goldenCommands() []golden {
 	add("touch", bare(cmdTouch), touchBody{Touches: []wireTouch{
 		{ID: id, Active: midnight, IP: "192.0.2.2", UserAgent: "new"}, {ID: fixed[session.ID](0x30), Active: midnight + 1},
 	}}, readCommand(decodeTouch))
+	add("touch that looks at clients", bare(cmdTouch), touchBody{
+		Touches: []wireTouch{{ID: id, Active: midnight, IP: "192.0.2.2", UserAgent: "new"}}, Change: 2, GapMillis: 60_000,
+	}, readCommand(decodeTouch))
 	add("revoke", full(cmdRevoke), revokeBody{Target: id}, readCommand(decodeRevoke))
 	add("revoke of a user", full(cmdRevokeUser), revokeUserBody{UserID: "alice", KeepCurrent: true, KeepMillis: 86_400_000}, readCommand(decodeRevokeUser))
 	add("sweep", bare(cmdSweep), sweepBody{Limit: 512, EventMillis: 2_592_000_000, EventCount: 1_000_000, IdempotencyKeys: 100_000}, readCommand(decodeSweep))
+	add("rotate", full(cmdRotate), rotateBody{Hash: fixed[session.SecretHash](0x90), Sealed: []byte("sealed")}, readCommand(decodeRotate))
+	add("reuse", bare(cmdReuse), reuseBody{ID: id, Hash: fixed[session.SecretHash](0x20)}, readCommand(decodeReuse))
+	add("logout", full(cmdLogout), logoutBody{
+		Issuer: "https://issuer.example/", SID: "s1", Subject: "alice", UserID: "auth0|alice", KeepMillis: 86_400_000, Token: fixed[[32]byte](0x60),
+	}, readCommand(decodeLogout))
 	add("one that may be ignored", ignorable, nil, readBare)
 	return all
 }

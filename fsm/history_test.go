@@ -81,7 +81,7 @@ func (c *choices) request(e *envelope, now session.Time) {
 }
 
 func (c *choices) command(t tester, now session.Time) []byte {
-	e := envelope{Type: commandType(1 + c.n(int(cmdSweep)))}
+	e := envelope{Type: commandType(1 + c.n(int(cmdLogout)))}
 	var body any
 	switch e.Type {
 	case cmdTick:
@@ -91,11 +91,13 @@ func (c *choices) command(t tester, now session.Time) []byte {
 			EventCount: uint64(oneOf(c, 1000, 5, 0)), IdempotencyKeys: uint64(oneOf(c, 1000, 2, 0)),
 		}
 	case cmdTouch:
-		b := touchBody{}
+		b := touchBody{Change: uint8(c.n(3)), GapMillis: 60_000}
 		for range c.n(4) {
 			b.Touches = append(b.Touches, wireTouch{ID: c.id(), Active: c.at(now), IP: oneOf(c, "", "192.0.2.2"), UserAgent: oneOf(c, "", "x")})
 		}
 		body = b
+	case cmdReuse:
+		body = reuseBody{ID: c.id(), Hash: c.hash()}
 	default:
 		e.Actor = c.actor(now)
 		c.request(&e, now)
@@ -137,6 +139,12 @@ func (c *choices) body(what commandType) any {
 			b.Target = c.id()
 		}
 		return b
+	case cmdRotate:
+		return rotateBody{Hash: c.hash(), Sealed: []byte("sealed")}
+	case cmdLogout:
+		return logoutBody{
+			Issuer: "iss", SID: oneOf(c, "", "sid"), Subject: oneOf(c, "sub", ""), UserID: c.user(), KeepMillis: 3_600_000, Token: [32]byte{byte(c.n(4))},
+		}
 	case cmdRevokeUser:
 		return revokeUserBody{UserID: c.user(), KeepCurrent: c.n(2) == 1, KeepMillis: int64(oneOf(c, 3_600_000, 0, 1000))}
 	}

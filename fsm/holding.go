@@ -57,7 +57,8 @@ func (e *entry) userSessions(user string) []held {
 }
 
 // save writes a session anew and returns its bytes. Nothing that an index
-// holds may have changed but the expiry, which is lazy.
+// holds may have changed but the expiry, which is lazy, and a rotation's grace,
+// which regrace sees to.
 func (e *entry) save(old *held, next *record) []byte {
 	raw := encodeRecord(next)
 	e.replace(sessionKey(next.ID), old.raw, raw)
@@ -77,6 +78,16 @@ func (e *entry) add(rec *record) []byte {
 	e.count(rec.UserID, +1)
 	e.event(session.EventCreated, rec, "")
 	return raw
+}
+
+// regrace follows a change of a session's grace in its index.
+func (e *entry) regrace(id session.ID, old, next session.Time) {
+	if old != 0 {
+		e.remove(graceKey(old, id), present)
+	}
+	if next != 0 {
+		e.insert(graceKey(next, id), present)
+	}
 }
 
 // end removes a session with all its indexes: nothing brings it back.
@@ -100,6 +111,7 @@ func indexKeys(rec *record) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		a := &rec.Auth
 		_ = yield(expiryKey(rec.queuedAt, rec.ID)) &&
+			(rec.Rotation.GraceUntil == 0 || yield(graceKey(rec.Rotation.GraceUntil, rec.ID))) &&
 			(rec.UserID == "" || yield(userKey(rec.UserID, rec.ID))) &&
 			(rec.TenantID == "" || yield(tenantKey(rec.TenantID, rec.ID))) &&
 			(a.SID == "" || yield(sidKey(a.Issuer, a.SID, rec.ID))) &&
@@ -189,4 +201,7 @@ const (
 	reasonEverywhere = "everywhere" // log out everywhere
 	reasonReplaced   = "replaced"   // by the session that a login made
 	reasonLimit      = "session_limit"
+	reasonReused     = "token_reused"   // by whoever had a token that was rotated away
+	reasonClient     = "client_changed" // because it was used from a strange client
+	reasonProvider   = "provider"       // by the identity provider: a back-channel logout
 )

@@ -88,7 +88,7 @@ func decodeRemembered(raw []byte) (m remembered, err error) {
 
 // once runs a command unless its Idempotency-Key has been used.
 func (e *entry) once(env *envelope, run func(*entry, *envelope) reply) reply {
-	if env.Idem == nil {
+	if env.Idem == nil || env.Type == cmdLogout { // a logout token is known by itself
 		return run(e, env)
 	}
 	key := idempotencyKey(env.Idem.Scope)

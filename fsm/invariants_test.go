@@ -49,7 +49,7 @@ func (c *census) count(key, value []byte) {
 	switch key[0] {
 	case prefixSession:
 		c.countSession(tailID(key), value)
-	case prefixUser, prefixTenant, prefixSID, prefixSubject, prefixExpiry, prefixNotBefore, prefixForget:
+	case prefixUser, prefixTenant, prefixSID, prefixSubject, prefixExpiry, prefixGrace, prefixNotBefore, prefixForget:
 		if !bytes.Equal(value, present) {
 			c.Errorf("index key %x has the value %x", key, value)
 		}
@@ -144,7 +144,7 @@ func (c *census) checkIndexes() {
 		}
 	}
 	for key := range c.pairs {
-		isIndex := key[0] > prefixSession && key[0] <= prefixExpiry || key[0] == prefixNotBefore || key[0] == prefixForget
+		isIndex := key[0] > prefixSession && key[0] <= prefixGrace || key[0] == prefixNotBefore || key[0] == prefixForget
 		if isIndex && !c.indexes[key] {
 			c.Errorf("index key %x points at nothing", key)
 		}

@@ -17,6 +17,7 @@ const (
 	prefixSID         = 0x13 // + text(issuer) + text(sid) + id
 	prefixSubject     = 0x14 // + text(issuer) + text(subject) + id
 	prefixExpiry      = 0x15 // + time + id
+	prefixGrace       = 0x16 // + time at which a rotation's grace is over + id
 	prefixAccount     = 0x20 // + user
 	prefixNotBefore   = 0x21 // + time at which it may be dropped + user
 	prefixEvent       = 0x30 // + index, 8 bytes + ordinal, 4 bytes
@@ -80,16 +81,30 @@ func tenantKey(tenant string, id session.ID) []byte {
 	return appendComplement(tenantPrefix(tenant), id)
 }
 
+// sidPrefix begins the keys of a provider's session's sessions.
+func sidPrefix(issuer, sid string) []byte {
+	return appendText(appendText([]byte{prefixSID}, issuer), sid)
+}
+
 func sidKey(issuer, sid string, id session.ID) []byte {
-	return append(appendText(appendText([]byte{prefixSID}, issuer), sid), id[:]...)
+	return append(sidPrefix(issuer, sid), id[:]...)
+}
+
+// subjectPrefix begins the keys of the sessions of a provider's subject.
+func subjectPrefix(issuer, subject string) []byte {
+	return appendText(appendText([]byte{prefixSubject}, issuer), subject)
 }
 
 func subjectKey(issuer, subject string, id session.ID) []byte {
-	return append(appendText(appendText([]byte{prefixSubject}, issuer), subject), id[:]...)
+	return append(subjectPrefix(issuer, subject), id[:]...)
 }
 
 func expiryKey(at session.Time, id session.ID) []byte {
 	return append(appendTime(append(make([]byte, 0, 1+timeLen+idLen), prefixExpiry), at), id[:]...)
+}
+
+func graceKey(at session.Time, id session.ID) []byte {
+	return append(appendTime(append(make([]byte, 0, 1+timeLen+idLen), prefixGrace), at), id[:]...)
 }
 
 func accountKey(user string) []byte {

@@ -25,6 +25,7 @@ import (
 //	refresh NAME        touch NAME [at=DURATION]                          revoke NAME [by=NAME|service]
 //	list U              patch-user U JSON                                 everywhere NAME|U [keep]
 //	sweep               wait DURATION                                     stats
+//	rotate NAME as=NEW  seen NAME ip=ADDRESS ua=AGENT                     provider JTI sid=S|sub=S user=U
 //	lag on|off          leader on|off                                     lose-answer
 type life struct {
 	t      *testing.T
@@ -51,6 +52,9 @@ func TestLivesOfSessions(t *testing.T) {
 			configure := func(c *Config) {
 				if strings.Contains(string(raw), "# At most two sessions a user.") {
 					c.Policy.MaxPerUser = 2
+				}
+				if strings.Contains(string(raw), "# A strange client ends the session.") {
+					c.Policy.ClientChange = session.ClientChangeRevoke
 				}
 			}
 			l := life{t: t, log: newTestLog(t, 2, configure), names: map[string]session.Token{}, ctx: t.Context()}
@@ -213,7 +217,19 @@ func (l *life) run(verb string) (string, error) {
 		return l.show(l.arg(0), v, err)
 	case "refresh":
 		v, err := l.member.Refresh(l.ctx, session.Refresh{Actor: l.actor()})
-		return l.show(l.arg(0), v, err)
+		return l.show(l.arg(0), v.View, err)
+	case "rotate":
+		return l.rotate()
+	case "seen":
+		_, err := l.member.Get(l.ctx, l.token(), session.Client{IP: l.named["ip"], UserAgent: l.named["ua"]}, true, session.Consistency{})
+		if err == nil {
+			l.member.sendTouches(l.ctx, l.member.touches.take())
+		}
+		return "", err
+	case "provider":
+		r := session.RevokeLogin{Issuer: "iss", SID: l.named["sid"], Subject: l.named["sub"], UserID: l.named["user"]}
+		copy(r.TokenID[:], l.arg(0))
+		return counted(l.member.RevokeLogin(l.ctx, r))
 	case "touch":
 		at := l.log.now
 		if text, ok := l.named["at"]; ok {
@@ -247,6 +263,10 @@ func (l *life) create(verb string) (string, error) {
 		}
 		c.Actor = loginOf(c.UserID, issued)
 	}
+	c.Actor.Client = session.Client{IP: l.named["ip"], UserAgent: l.named["ua"]}
+	if sub := l.named["sub"]; sub != "" {
+		c.Auth = session.Auth{Issuer: "iss", Subject: sub, SID: l.named["sid"]}
+	}
 	if shown, ok := l.names[l.named["show"]]; ok {
 		c.Actor.Session = holder(shown).Session
 	}
@@ -258,6 +278,25 @@ func (l *life) create(verb string) (string, error) {
 		l.names[l.named["as"]] = created.Token
 	}
 	return l.show(l.named["as"], created.View, err)
+}
+
+// rotate says which name the token that it gets has already, if it has one.
+func (l *life) rotate() (string, error) {
+	old := l.token()
+	r, err := l.member.Refresh(l.ctx, session.Refresh{Actor: l.actor(), Rotate: true, Token: old})
+	if err != nil {
+		return "", err
+	}
+	if r.Token == nil {
+		return l.show(l.arg(0)+" keeps its token", r.View, nil)
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.names)) {
+		if l.names[name] == *r.Token {
+			return "the token is that of " + name, nil
+		}
+	}
+	l.names[l.named["as"]] = *r.Token
+	return l.show(l.named["as"], r.View, nil)
 }
 
 // look takes the commands that change no session.

@@ -26,6 +26,8 @@ type Machine struct {
 	// place is what other goroutines may know of the last entry. It is replaced
 	// as a whole once the entry is in the table.
 	place atomic.Pointer[place]
+	// news says that there are new events; whoever follows them reads them.
+	news chan struct{}
 	// writing is the index of the entry that is going into the table. Where it
 	// equals place's index, the table is at that index.
 	writing atomic.Uint64
@@ -42,7 +44,7 @@ type place struct {
 // OpenMachine continues where the table stands. The caller closes the table
 // after the last call of any method.
 func OpenMachine(table *storage.Table) (*Machine, error) {
-	m := &Machine{table: table}
+	m := &Machine{table: table, news: make(chan struct{}, 1)}
 	if err := m.load(); err != nil {
 		return nil, fmt.Errorf("open the machine: %w", err)
 	}
@@ -160,6 +162,16 @@ func (m *Machine) finish(e *entry, term uint64) {
 		index: e.index, term: term, stamp: e.now, cluster: m.meta.cluster,
 		hashIndex: e.index, hash: e.hash,
 	})
+	if e.ordinal > 0 {
+		m.tellNews()
+	}
+}
+
+func (m *Machine) tellNews() {
+	select {
+	case m.news <- struct{}{}:
+	default:
+	}
 }
 
 // apply runs one command. What cannot be read stops the node: other releases
@@ -214,6 +226,12 @@ func handlerOf(env *envelope) func(*entry, *envelope) reply {
 		return (*entry).revokeUser
 	case cmdSweep:
 		return (*entry).sweep
+	case cmdRotate:
+		return (*entry).rotate
+	case cmdReuse:
+		return (*entry).reuse
+	case cmdLogout:
+		return (*entry).logout
 	}
 	return nil
 }

@@ -92,6 +92,7 @@ func newLog(t tester, dir string, members int, configure ...func(*Config)) *memL
 		l.members = append(l.members, m)
 		cfg := Config{
 			Policy: session.DefaultPolicy(), LoginLifetime: time.Hour, SweepInterval: 1000 * time.Hour, Rand: chance,
+			SealKeys: func() [][]byte { return [][]byte{make([]byte, session.SealKeyLen)} },
 		}
 		cfg.Policy.ProtectedKeys = []string{"plan"}
 		for _, f := range configure {

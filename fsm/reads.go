@@ -30,6 +30,7 @@ type verdict uint8
 const (
 	absent verdict = iota // not there, or another secret
 	ended                 // there, and expired as far as this node can tell
+	reused                // there, and the secret was rotated away before
 	found
 )
 
@@ -45,11 +46,17 @@ func (s *Sessions) lookup(id session.ID, hash *session.SecretHash, now session.T
 		return session.View{}, absent, err
 	}
 	v := session.View{Session: rec.Session, Now: now, Index: at}
+	standing := session.Current
+	if hash != nil {
+		standing = rec.Standing(*hash, now)
+	}
 	switch {
-	case hash != nil && !rec.SecretHash.Equal(*hash):
+	case standing == session.Unknown:
 		return session.View{Index: at}, absent, nil
 	case !rec.LiveAt(now):
 		return v, ended, nil
+	case standing == session.UsedUp:
+		return v, reused, nil
 	}
 	return v, found, nil
 }
@@ -57,7 +64,7 @@ func (s *Sessions) lookup(id session.ID, hash *session.SecretHash, now session.T
 // find looks for a live session. It says yes as soon as this node may be read,
 // no only after a barrier; and that a session has expired only once an entry is
 // applied that is stamped at or after the expiry, so that no node says yes after
-// another has said no.
+// another has said no. A secret that was rotated away before ends the session.
 func (s *Sessions) find(ctx context.Context, id session.ID, hash *session.SecretHash, at session.Consistency) (session.View, bool, error) {
 	now, err := s.admit(ctx, at)
 	for confirmed := at.Strong; err == nil; confirmed = true {
@@ -71,6 +78,14 @@ func (s *Sessions) find(ctx context.Context, id session.ID, hash *session.Secret
 			return v, false, nil
 		case is == ended && confirmed:
 			if _, err := s.send(ctx, envelope{Type: cmdTick}, nil); err != nil {
+				return session.View{}, false, err
+			}
+		case is == reused && confirmed:
+			if _, err := s.send(ctx, envelope{Type: cmdReuse}, reuseBody{ID: id, Hash: *hash}); err != nil {
+				return session.View{}, false, err
+			}
+		case !confirmed:
+			if err := at.Doubt.Ask(); err != nil {
 				return session.View{}, false, err
 			}
 		}
@@ -96,10 +111,7 @@ func (s *Sessions) Get(ctx context.Context, token session.Token, client session.
 	case !ok:
 		return session.View{}, session.ErrSessionInvalid
 	}
-	if touch {
-		s.touch(&v, client)
-	}
-	return v, nil
+	return v, s.notice(ctx, &v, client, touch)
 }
 
 // ByID finds a live session by its public id, or says session.ErrNotFound.

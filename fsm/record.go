@@ -38,6 +38,16 @@ const (
 	recSecretSetAt  = 20
 	recQueuedAt     = 21
 	recData         = 22
+	recPast         = 23 // a map of its own: a record has at most 23 fields
+)
+
+// Keys of what a record remembers of secrets and clients that it has had.
+const (
+	pastUsed       = 1 // session.UsedHash one after the other
+	pastFormer     = 2 // this and the next two only while a rotation's grace lasts
+	pastGraceUntil = 3
+	pastSealed     = 4
+	pastStrangeAt  = 5
 )
 
 // recordOverhead is about what a record takes beside its data.
@@ -72,6 +82,27 @@ func appendRecord(dst []byte, r *record) []byte {
 	w.int(recSecretSetAt, int64(r.SecretSetAt))
 	w.int(recQueuedAt, int64(r.queuedAt))
 	w.bytes(recData, r.Data)
+	if len(r.Rotation.Used) > 0 || r.StrangeAt != 0 {
+		w.bytes(recPast, encodePast(r))
+	}
+	return w.end()
+}
+
+const usedLen = len(session.UsedHash{})
+
+func encodePast(r *record) []byte {
+	w := writeFields(make([]byte, 0, 256))
+	used := make([]byte, 0, session.MaxUsed*usedLen)
+	for i := range r.Rotation.Used {
+		used = append(used, r.Rotation.Used[i][:]...)
+	}
+	w.bytes(pastUsed, used)
+	if r.Rotation.GraceUntil != 0 {
+		w.bytes(pastFormer, r.Rotation.Former[:])
+		w.int(pastGraceUntil, int64(r.Rotation.GraceUntil))
+		w.bytes(pastSealed, r.Rotation.Sealed)
+	}
+	w.int(pastStrangeAt, int64(r.StrangeAt))
 	return w.end()
 }
 
@@ -112,6 +143,8 @@ func (rec *record) decode(id session.ID, raw []byte) error {
 			rec.queuedAt = session.Time(r.int())
 		case recData:
 			rec.Data = r.bytes()
+		case recPast:
+			r.bad = !rec.decodePast(r.bytes()) || r.bad
 		default:
 			rec.decodeOrigin(key, &r)
 		}
@@ -148,4 +181,32 @@ func (rec *record) decodeOrigin(key uint64, r *fieldReader) {
 	default:
 		r.skip(0)
 	}
+}
+
+func (rec *record) decodePast(raw []byte) bool {
+	r := readFields(raw)
+	to := &rec.Rotation
+	for key, ok := r.next(); ok; key, ok = r.next() {
+		switch key {
+		case pastUsed:
+			flat := r.bytes()
+			if len(flat)%usedLen != 0 || len(flat) > usedLen*session.MaxUsed {
+				return false
+			}
+			for ; len(flat) > 0; flat = flat[usedLen:] {
+				to.Used = append(to.Used, session.UsedHash(flat))
+			}
+		case pastFormer:
+			r.fixed(to.Former[:])
+		case pastGraceUntil:
+			to.GraceUntil = session.Time(r.int())
+		case pastSealed:
+			to.Sealed = r.bytes()
+		case pastStrangeAt:
+			rec.StrangeAt = session.Time(r.int())
+		default:
+			r.skip(0)
+		}
+	}
+	return r.end() == nil
 }

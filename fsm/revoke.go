@@ -61,6 +61,56 @@ func (e *entry) revokeUser(env *envelope) reply {
 	return p
 }
 
+// logout is what an identity provider asks for with a logout token, each of which
+// works once. The provider speaks of its own logins only: of one by its sid, or
+// of all of a subject, whose user's older logins are refused from then on.
+func (e *entry) logout(env *envelope) reply {
+	body := bodyOf(e, env, decodeLogout)
+	if !e.first(body.Token) {
+		return refuse(codeIdempotencyConflict)
+	}
+	prefix := subjectPrefix(body.Issuer, body.Subject)
+	if body.SID != "" {
+		prefix = sidPrefix(body.Issuer, body.SID)
+	}
+	var p reply
+	for _, pair := range e.scan(prefix, after(prefix), MaxUserSessions+1) {
+		h, ok := e.session(tailID(pair.key))
+		if !ok {
+			panic("fsm: the index of logins names a session that is not there: " + tailID(pair.key).String())
+		}
+		if !h.LiveAt(e.now) || (body.Subject != "" && h.Auth.Subject != body.Subject) {
+			continue
+		}
+		e.end(&h, session.EventRevoked, reasonProvider)
+		p.count++
+	}
+	if body.SID == "" && body.UserID != "" {
+		e.refuseLogins(body.UserID, time.Duration(body.KeepMillis)*time.Millisecond)
+	}
+	return p
+}
+
+// first says whether a logout token was not seen before, and remembers it for as
+// long as an idempotency key, among which it counts.
+func (e *entry) first(token [scopeLen]byte) bool {
+	key := idempotencyKey(token)
+	if raw, used := e.get(key); used {
+		seen, err := decodeRemembered(raw)
+		if err != nil {
+			panic("fsm: " + err.Error())
+		}
+		if e.now < seen.at.Add(idempotencyKept) {
+			return false
+		}
+		e.forget(token, raw, &seen)
+	}
+	e.insert(key, encodeRemembered(&remembered{command: cmdLogout, at: e.now}))
+	e.insert(forgetKey(e.now.Add(idempotencyKept), token), present)
+	e.meta.idempotencies++
+	return true
+}
+
 // refuseLogins sets the user's not-before to now, and remembers it for keep.
 func (e *entry) refuseLogins(user string, keep time.Duration) {
 	a, raw := e.account(user)

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ const (
 	DefaultEventsKept      = 30 * 24 * time.Hour
 	DefaultMaxEvents       = 1_000_000
 	DefaultMaxIdempotences = 100_000
+	DefaultMaxStreams      = 5_000
 )
 
 // Config is what the service needs to know. Zero durations and counts mean the
@@ -35,9 +37,15 @@ type Config struct {
 	MaxEvents  uint64
 	// MaxIdempotencyKeys bounds the keys that are remembered (100,000).
 	MaxIdempotencyKeys uint64
+	// MaxStreams bounds the event streams of this node (5,000).
+	MaxStreams int
 	// DiskLow says whether this node's disk is nearly full: what makes the data
 	// grow is refused then. Nil: it never is.
 	DiskLow func() bool
+	// SealKeys are the cluster's keys for what a rotation seals, of
+	// session.SealKeyLen bytes, the newest first: it seals, all of them open. Nil:
+	// nothing can be rotated.
+	SealKeys func() [][]byte
 	// Rand draws tokens and incarnations: crypto/rand.Reader, but for tests.
 	Rand   io.Reader
 	Logger *slog.Logger // discarded if nil
@@ -56,6 +64,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxIdempotencyKeys == 0 {
 		c.MaxIdempotencyKeys = DefaultMaxIdempotences
 	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = DefaultMaxStreams
+	}
 	if c.DiskLow == nil {
 		c.DiskLow = func() bool { return false }
 	}
@@ -70,7 +81,7 @@ func (c Config) validate() error {
 	if c.Rand == nil {
 		faults = append(faults, errors.New("the service needs a source of randomness"))
 	}
-	if c.SweepInterval < 0 || c.EventsKept < 0 || c.LoginLifetime < 0 {
+	if c.SweepInterval < 0 || c.EventsKept < 0 || c.LoginLifetime < 0 || c.MaxStreams < 0 {
 		faults = append(faults, errors.New("intervals and times must not be negative"))
 	}
 	return errors.Join(append(faults, c.Policy.Validate())...)
@@ -86,12 +97,15 @@ type Sessions struct {
 	numbers numbering
 	touches touches
 	figures figures
+	filters eventFilters
+	feed    *feed
 
 	stop func() // ends the goroutines
 	done sync.WaitGroup
 }
 
-// Open starts the sweeper and the collector of touches, which Close ends.
+// Open starts the sweeper, the collector of touches and the feed of events, which
+// Close ends.
 func Open(cfg Config, log Log, machine *Machine) (*Sessions, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("open the session service: %w", err)
@@ -100,10 +114,11 @@ func Open(cfg Config, log Log, machine *Machine) (*Sessions, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sessions{
 		cfg: cfg, log: log, machine: machine, numbers: numbering{rand: cfg.Rand},
-		touches: newTouches(), stop: cancel,
+		touches: newTouches(), feed: newFeed(cfg.MaxStreams), stop: cancel,
 	}
 	s.done.Go(func() { s.runSweeper(ctx) })
 	s.done.Go(func() { s.runTouches(ctx) })
+	s.done.Go(func() { s.runFeed(ctx) })
 	return s, nil
 }
 
@@ -178,7 +193,7 @@ func idemToWire(i *session.Idempotency) *wireIdem {
 // reach the log, or anybody could fill it. The machine looks again.
 func (s *Sessions) act(ctx context.Context, what commandType, a session.Actor, idem *session.Idempotency, body any) (reply, error) {
 	if a.Session != nil {
-		if err := s.vouch(ctx, a.Session, idem); err != nil {
+		if err := s.vouch(ctx, a, idem); err != nil {
 			return reply{}, err
 		}
 	}
@@ -187,10 +202,13 @@ func (s *Sessions) act(ctx context.Context, what commandType, a session.Actor, i
 
 // vouch refuses a token of no live session, unless its command is a repetition:
 // the first one may have ended the session, and the log knows the answer.
-func (s *Sessions) vouch(ctx context.Context, p *session.Proof, idem *session.Idempotency) error {
-	_, found, err := s.find(ctx, p.ID, &p.Hash, session.Consistency{})
-	if err != nil || found {
+func (s *Sessions) vouch(ctx context.Context, a session.Actor, idem *session.Idempotency) error {
+	v, found, err := s.find(ctx, a.Session.ID, &a.Session.Hash, session.Consistency{Doubt: a.Doubt})
+	switch {
+	case err != nil:
 		return err
+	case found:
+		return s.notice(ctx, &v, a.Client, false)
 	}
 	if idem != nil {
 		if _, used, _, err := s.machine.look(idempotencyKey(idem.Scope)); used || err != nil {
@@ -307,13 +325,34 @@ func (s *Sessions) PatchUser(ctx context.Context, c session.PatchUser) (session.
 	return s.outcome(s.act(ctx, cmdPatchUser, c.Actor, c.Idempotency, patchUserBody{UserID: c.UserID, Patch: c.Patch}))
 }
 
-// Refresh counts the idle expiry of the actor's session anew.
-func (s *Sessions) Refresh(ctx context.Context, c session.Refresh) (session.View, error) {
+// Refresh counts the idle expiry of the actor's session anew, and gives it a new
+// secret if that is asked for.
+func (s *Sessions) Refresh(ctx context.Context, c session.Refresh) (session.Refreshed, error) {
+	if c.Rotate {
+		return s.rotate(ctx, c)
+	}
 	p, err := s.act(ctx, cmdRefresh, c.Actor, c.Idempotency, nil)
 	if err != nil {
-		return session.View{}, err
+		return session.Refreshed{}, err
 	}
-	return s.view(ctx, &p, c.Actor.Session)
+	view, err := s.view(ctx, &p, c.Actor.Session)
+	return session.Refreshed{View: view}, err
+}
+
+// RevokeLogin ends what an identity provider says is over. A logout token that
+// was used before is session.ErrIdempotencyConflict.
+func (s *Sessions) RevokeLogin(ctx context.Context, c session.RevokeLogin) (session.Outcome, error) {
+	auth := session.Auth{Issuer: c.Issuer, SID: c.SID, Subject: c.Subject}
+	switch {
+	case c.Issuer == "" || (c.SID == "" && c.Subject == ""):
+		return session.Outcome{}, session.ErrInvalidRequest.With("name an issuer, and a session or a subject of it")
+	case session.ValidAuth(auth) != nil || session.ValidUserID(c.UserID) != nil:
+		return session.Outcome{}, cmp.Or(session.ValidAuth(auth), session.ValidUserID(c.UserID))
+	}
+	return s.outcome(s.propose(ctx, envelope{Type: cmdLogout}, logoutBody{
+		Issuer: c.Issuer, SID: c.SID, Subject: c.Subject, UserID: c.UserID, Token: c.TokenID,
+		KeepMillis: s.cfg.LoginLifetime.Milliseconds(),
+	}))
 }
 
 // Revoke ends one session. One whose token is dead already writes nothing.

@@ -151,7 +151,9 @@ func (m *Machine) Import(r io.Reader) error {
 		m.writing.Store(m.place.Load().index)
 		return err
 	}
-	return m.load()
+	err = m.load()
+	m.tellNews()
+	return err
 }
 
 // importing is no entry's index.

@@ -15,7 +15,7 @@ const maxSweep = 4096
 // read, never what is found: whatever is written later is due later than the
 // sweep that made the mark.
 type sweepMarks struct {
-	expiry, notBefore, forget []byte
+	expiry, grace, notBefore, forget []byte
 }
 
 // sweep ends the sessions whose time has come, and forgets what has been
@@ -27,6 +27,7 @@ func (e *entry) sweep(env *envelope) reply {
 	expired, more := e.expire(limit)
 	p.count = uint64(expired)
 	for _, other := range []bool{
+		e.settle(limit),
 		e.dropNotBefores(limit),
 		e.dropIdempotencies(limit, body.IdempotencyKeys),
 		e.dropEvents(limit, time.Duration(body.EventMillis)*time.Millisecond, body.EventCount),

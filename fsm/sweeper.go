@@ -123,7 +123,7 @@ func (s *Sessions) sweepBody() sweepBody {
 func (m *Machine) sweepDue(now session.Time, b sweepBody) (yes bool, err error) {
 	stop := func(_, _ []byte) bool { yes = true; return false }
 	err = m.view(func(v view) error {
-		for _, prefix := range []byte{prefixExpiry, prefixNotBefore, prefixForget} {
+		for _, prefix := range []byte{prefixExpiry, prefixGrace, prefixNotBefore, prefixForget} {
 			if err := v.Scan([]byte{prefix}, due(prefix, now), stop); err != nil || yes {
 				return err
 			}

@@ -39,13 +39,43 @@ func newTouches() touches {
 	}
 }
 
-// touch marks a session that was read as active, at most once in a touch
-// interval; in the last quarter of its idle time that is sent at once.
-func (s *Sessions) touch(v *session.View, c session.Client) {
-	idle := v.Now.Sub(v.Session.LastActiveAt)
-	if idle < s.cfg.Policy.TouchInterval {
+// notice looks at who uses a session, and with touch marks it as active. Where
+// the operator has it so, a session that is used by a strange client ends, and
+// the error says that it has.
+func (s *Sessions) notice(ctx context.Context, v *session.View, c session.Client, touch bool) error {
+	change := s.cfg.Policy.ClientChange
+	strange := change != session.ClientChangeOff && v.Session.Device.Strange(c) != ""
+	if strange && change == session.ClientChangeRevoke {
+		p, err := s.send(ctx, envelope{Type: cmdTouch}, s.touchBody([]wireTouch{touchOf(v, c)}))
+		if err == nil && p.count > 0 {
+			err = session.ErrSessionInvalid
+		}
+		return err
+	}
+	if strange || touch {
+		s.touch(v, c, touch, strange)
+	}
+	return nil
+}
+
+// touch marks a session as active, at most once in a touch interval. In the last
+// quarter of its idle time that is sent at once, and so is a strange client, also
+// of a session that it does not make active.
+func (s *Sessions) touch(v *session.View, c session.Client, active, strange bool) {
+	idle, interval := v.Now.Sub(v.Session.LastActiveAt), s.cfg.Policy.TouchInterval
+	strange = strange && (v.Session.StrangeAt == 0 || v.Now.Sub(v.Session.StrangeAt) >= interval)
+	if (!active || idle < interval) && !strange {
 		return
 	}
+	t := touchOf(v, c)
+	if !active {
+		t.Active = v.Session.LastActiveAt
+	}
+	s.touches.add(t, strange || idle > v.Session.IdleTimeout*3/4)
+}
+
+// touchOf names of the client what is new.
+func touchOf(v *session.View, c session.Client) wireTouch {
 	t := wireTouch{ID: v.Session.ID, Active: v.Now}
 	c = c.Trimmed()
 	if c.IP != v.Session.Device.IP {
@@ -54,7 +84,13 @@ func (s *Sessions) touch(v *session.View, c session.Client) {
 	if c.UserAgent != v.Session.Device.UserAgent {
 		t.UserAgent = c.UserAgent
 	}
-	s.touches.add(t, idle > v.Session.IdleTimeout*3/4)
+	return t
+}
+
+func (s *Sessions) touchBody(some []wireTouch) touchBody {
+	return touchBody{
+		Touches: some, Change: uint8(s.cfg.Policy.ClientChange), GapMillis: s.cfg.Policy.TouchInterval.Milliseconds(),
+	}
 }
 
 func (t *touches) add(one wireTouch, urgent bool) {
@@ -114,12 +150,14 @@ func (t *touches) take() []wireTouch {
 func (s *Sessions) runTouches(ctx context.Context) {
 	tick := time.NewTicker(touchPause)
 	defer tick.Stop()
-	for {
+	for urgent := s.touches.wake; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-s.touches.wake:
+			urgent = s.touches.wake
+		case <-urgent:
+			urgent = nil // the next urgent ones wait for the tick: the log must not be filled with single touches
 		}
 		if some := s.touches.take(); len(some) > 0 {
 			s.sendTouches(ctx, some)
@@ -131,7 +169,7 @@ func (s *Sessions) runTouches(ctx context.Context) {
 func (s *Sessions) sendTouches(ctx context.Context, some []wireTouch) {
 	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
 	defer cancel()
-	p, err := s.send(ctx, envelope{Type: cmdTouch}, touchBody{Touches: some})
+	p, err := s.send(ctx, envelope{Type: cmdTouch}, s.touchBody(some))
 	if err != nil {
 		s.figures.touchesLost.Add(uint64(len(some)))
 		return

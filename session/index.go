@@ -15,6 +15,20 @@ type Index struct {
 type Consistency struct {
 	AtLeast Index
 	Strong  bool
+	Doubt   Doubt
+}
+
+// Doubt is asked before a node confirms that a token is none of a live session,
+// which costs the cluster more than a yes: its error is the answer instead. Nil
+// never objects.
+type Doubt func() error
+
+// Ask returns the error of d.
+func (d Doubt) Ask() error {
+	if d == nil {
+		return nil
+	}
+	return d()
 }
 
 // IsZero says whether i names no place.

@@ -23,6 +23,9 @@ const (
 	MaxCarryKeys      = 64
 	DefaultListLimit  = 50
 	MaxListLimit      = 200
+	MaxIntrospect     = 100 // tokens in one call
+	DefaultEventLimit = 100
+	MaxEventLimit     = 1000
 )
 
 // Hard bounds of the timeouts, whatever the operator sets. 400 days is the

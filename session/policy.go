@@ -16,11 +16,12 @@ type Policy struct {
 	ProtectedKeys   []string      // top-level data keys that only a service may set
 	MaxPerUser      int           // 0: no limit
 	RejectOverLimit bool          // at MaxPerUser: refuse the login, rather than evict the least recently active
+	ClientChange    ClientChange  // what happens when a session comes from a strange client
 }
 
 // DefaultPolicy is the policy of an operator who sets nothing.
 func DefaultPolicy() Policy {
-	return Policy{IdleTimeout: time.Hour, AbsoluteTimeout: 24 * time.Hour, TouchInterval: time.Minute}
+	return Policy{IdleTimeout: time.Hour, AbsoluteTimeout: 24 * time.Hour, TouchInterval: time.Minute, ClientChange: ClientChangeLog}
 }
 
 // Validate names every fault of p at once.
@@ -40,6 +41,9 @@ func (p Policy) Validate() error {
 	}
 	if p.MaxPerUser < 0 {
 		faults = append(faults, errors.New("max-sessions-per-user must not be negative"))
+	}
+	if p.ClientChange > ClientChangeRevoke {
+		faults = append(faults, fmt.Errorf("client-change must be one of %v", clientChangeNames))
 	}
 	for _, key := range p.ProtectedKeys {
 		if key == "" || !utf8.ValidString(key) {

@@ -91,7 +91,7 @@ func live(t *testing.T, s Session, step string) (Session, string) {
 		}
 		s = s.Touched(active, Client{})
 	case "refresh":
-		s = s.Refreshed(at, Client{})
+		s = s.Refreshed(at)
 	case "label":
 		s, err = s.Labelled(arg)
 	case "look":

@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Actor is who makes a command: exactly what the machine checks before it acts.
 type Actor struct {
@@ -8,6 +11,7 @@ type Actor struct {
 	Session *Proof // made on the strength of this session's token, also beside Service
 	Login   *Login // made on the strength of a login JWT
 	Client  Client
+	Doubt   Doubt
 }
 
 // Login is what a checked login JWT says.
@@ -69,10 +73,93 @@ type PatchUser struct {
 	Idempotency *Idempotency
 }
 
-// Refresh extends the actor's own session.
+// Refresh extends the actor's own session, and with Rotate gives it a new
+// secret. That needs Token, the one that Actor.Session is the proof of: only who
+// holds it can seal the next, and learn what another has drawn.
 type Refresh struct {
 	Actor       Actor
+	Rotate      bool
+	Token       Token
 	Idempotency *Idempotency
+}
+
+// Refreshed is a session after a refresh, and its new token if it was rotated.
+type Refreshed struct {
+	Token *Token
+	View
+}
+
+// RevokeLogin ends the sessions of one login at an identity provider: that of
+// (Issuer, SID), or with an empty SID all of (Issuer, Subject), whose user is
+// then logged out everywhere. Subject, if set beside SID, must be the session's.
+type RevokeLogin struct {
+	Issuer  string
+	SID     string
+	Subject string
+	UserID  string   // of Subject
+	TokenID [32]byte // hash of who sent the logout token and its jti: it works once
+}
+
+// Introspection answers for one token; the zero value is of one that is dead.
+type Introspection struct {
+	Active  bool
+	Session Session
+}
+
+// Introspect asks about several tokens at once. A nil token is one that could
+// not be read.
+type Introspect struct {
+	Tokens      []*Token
+	Touch       bool
+	Consistency Consistency
+}
+
+// Introspected answers Introspect, in the order of its tokens.
+type Introspected struct {
+	Results []Introspection
+	Now     Time
+	Index   Index
+}
+
+// ListEvents asks for a page of events, the oldest first. What is set must hold
+// of each; all zero asks for all. Limit 0 is DefaultEventLimit; at most
+// MaxEventLimit.
+type ListEvents struct {
+	After       EventID // begins behind it
+	UserID      string
+	Session     ID
+	Type        EventType
+	Limit       int
+	Consistency Consistency
+}
+
+// EventPage answers ListEvents. Next is the id to go on after: of the last event
+// that was looked at, wanted or not. More says whether there may be others.
+type EventPage struct {
+	Events []Event
+	Next   EventID
+	More   bool
+	Index  Index
+}
+
+// Follow asks for events as they happen: of one session, of one user, or of all.
+// With Resume those after After come first.
+type Follow struct {
+	Session ID
+	UserID  string
+	Type    EventType
+	Resume  bool
+	After   EventID
+}
+
+// Stream gives events as one node learns of them, in order and each once.
+type Stream interface {
+	// Next waits for the next event. After an error there are no more: ctx's own,
+	// or why the node gives none (ErrStaleNode, ErrOverloaded for a reader that was
+	// too slow, ErrDraining).
+	Next(ctx context.Context) (Event, error)
+	// Close ends the stream.
+	Close()
 }
 
 // Revoke ends one session.

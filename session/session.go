@@ -26,6 +26,9 @@ type Session struct {
 
 	SecretHash  SecretHash
 	SecretSetAt Time // when SecretHash was last drawn
+	Rotation    Rotation
+
+	StrangeAt Time // of the last event that told of a strange client; zero: never
 }
 
 // Auth records how the user logged in, in the identity provider's words.
@@ -154,8 +157,8 @@ func (s Session) Touched(active Time, c Client) Session {
 }
 
 // Refreshed returns s with its idle expiry counted from at anew, on the terms
-// of Touched.
-func (s Session) Refreshed(at Time, c Client) Session { return s.Touched(at, c) }
+// of Touched. Of the client it knows nothing: a touch tells of that.
+func (s Session) Refreshed(at Time) Session { return s.Touched(at, Client{}) }
 
 // Labelled returns s with the user's own name for the device; ErrInvalidRequest
 // if it breaks a limit.

@@ -88,7 +88,7 @@ func TestActivityIsNoChangeOfData(t *testing.T) {
 func TestNoActivityBringsAnEndedSessionBack(t *testing.T) {
 	s := start(t)
 	for _, at := range []Time{s.ExpiresAt(), s.ExpiresAt() + 1, s.AbsoluteExpiresAt, s.AbsoluteExpiresAt + 1} {
-		touched, refreshed := s.Touched(at, Client{}), s.Refreshed(at, Client{})
+		touched, refreshed := s.Touched(at, Client{}), s.Refreshed(at)
 		if touched.LiveAt(at) || refreshed.LiveAt(at) {
 			t.Errorf("live again at %v", at)
 		}

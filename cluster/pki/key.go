@@ -22,6 +22,7 @@ const (
 	purposeName      = "holdfast/1 cluster name"
 	purposeGossip    = "holdfast/1 gossip key"
 	purposeAuthority = "holdfast/1 certificate authority"
+	purposeSeal      = "holdfast/1 seal key"
 )
 
 const hidden = "cluster-key(hidden)"
@@ -44,6 +45,10 @@ func (k Key) Name() string {
 
 // Gossip is the key under which gossip is encrypted, AES-256.
 func (k Key) Gossip() [32]byte { return k.derive(purposeGossip) }
+
+// Seal is the key under which nodes seal, for each other alone, what goes through
+// the log.
+func (k Key) Seal() [32]byte { return k.derive(purposeSeal) }
 
 // Reveal is the key's text, 64 lower-case hex digits: a line of a key file.
 func (k Key) Reveal() string { return hex.EncodeToString(k[:]) }
