@@ -15,9 +15,13 @@ var secretText = regexp.MustCompile(`(?i:hf[sko]_)[^/]*|[\w-]{40,}(\.[\w-]*)*`)
 // maxLoggedPath keeps a line readable.
 const maxLoggedPath = 512
 
-// access writes one line for an answer: of every one, or of those that are our own fault. The query is never logged,
+// access writes one line for an answer: of every one, or of those that are our own fault. Every use of an operator key
+// has a line of its own, whatever came of it. The query is never logged,
 // nor any header: both may hold what nobody should read.
 func (s *Server) access(c *call) {
+	if c.operator {
+		s.log.LogAttrs(context.Background(), slog.LevelInfo, "audit", s.describe(c)...)
+	}
 	if !s.logAll && (c.status < 500 || c.route != nil && c.route.probe) {
 		return
 	}
@@ -25,6 +29,11 @@ func (s *Server) access(c *call) {
 	if c.status >= 500 {
 		level = slog.LevelError
 	}
+	s.log.LogAttrs(context.Background(), level, "request", s.describe(c)...)
+}
+
+// describe is what both logs say of a call.
+func (s *Server) describe(c *call) []slog.Attr {
 	attributes := []slog.Attr{
 		slog.String("method", loggable(c.r.Method)),
 		slog.String("path", loggable(c.r.URL.Path)),
@@ -41,7 +50,7 @@ func (s *Server) access(c *call) {
 	if c.keyName != "" {
 		attributes = append(attributes, slog.String("key", c.keyName))
 	}
-	s.log.LogAttrs(context.Background(), level, "request", attributes...)
+	return attributes
 }
 
 func (c *call) clientIP() string {

@@ -30,6 +30,11 @@ func (c *call) readBody(merge bool) ([]byte, error) {
 	if err := c.checkMediaType(merge); err != nil {
 		return nil, err
 	}
+	return c.readAll()
+}
+
+// readAll reads the whole body, whatever it is.
+func (c *call) readAll() ([]byte, error) {
 	if c.r.ContentLength > MaxBodyBytes {
 		return nil, tooLarge()
 	}

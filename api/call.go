@@ -26,6 +26,7 @@ const (
 	headerETag         = "Etag"
 	headerIfMatch      = "If-Match"
 	headerIfNoneMatch  = "If-None-Match"
+	headerLastEventID  = "Last-Event-Id"
 	headerRetryAfter   = "Retry-After"
 	headerSetCookie    = "Set-Cookie"
 	headerChallenge    = "Www-Authenticate"
@@ -45,6 +46,10 @@ const (
 // Values that many answers share. net/http copies them when the head is written and never changes them.
 var (
 	noStore     = []string{"no-store"}
+	noSniff     = []string{"nosniff"}
+	noFrames    = []string{"default-src 'none'; frame-ancestors 'none'"}
+	ownOrigin   = []string{"same-origin"}
+	httpsOnly   = []string{"max-age=31536000"}
 	jsonContent = []string{"application/json"}
 	closeConn   = []string{"close"}
 )
@@ -67,13 +72,15 @@ type call struct {
 	route  *route
 	params httprouter.Params
 
-	index   session.Index // of the answer; zero means what this node has applied
-	keyName string        // of the service or operator key, for the log
-	client  session.Client
-	code    session.Code // of the problem that was answered
-	status  int          // 0 until the head is written
-	size    int          // bytes of the body
-	idText  [requestIDBytes]byte
+	index    session.Index // of the answer; zero means what this node has applied
+	keyName  string        // of the service or operator key, for the log
+	operator bool          // it is an operator key
+	client   session.Client
+	code     session.Code // of the problem that was answered
+	status   int          // 0 until the head is written
+	size     int          // bytes of the body
+	streamed bool         // the answer was an event stream
+	idText   [requestIDBytes]byte
 
 	queryValues url.Values // once queryRead
 	queryRead   bool
@@ -119,6 +126,12 @@ func (c *call) header(key string) (value string, there bool, err error) {
 func (c *call) head(status int) {
 	h := c.w.Header()
 	h[headerCacheControl] = noStore
+	h["X-Content-Type-Options"] = noSniff
+	h["Content-Security-Policy"] = noFrames
+	h["Cross-Origin-Resource-Policy"] = ownOrigin
+	if c.r.TLS != nil {
+		h["Strict-Transport-Security"] = httpsOnly
+	}
 	h[headerNode] = c.s.nodeHeader
 	if _, there := h[headerIndex]; !there {
 		c.set(headerIndex, c.answerIndex().String())

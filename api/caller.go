@@ -76,6 +76,11 @@ func (c *call) identify() (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
+	if who.sent && !who.parsed {
+		if err := c.doubt(&who).Ask(); err != nil {
+			return caller{}, err
+		}
+	}
 	return who, c.noneBeside()
 }
 
@@ -85,7 +90,7 @@ func (c *call) key(text string) (auth.Key, bool) {
 		return auth.Key{}, false
 	}
 	key, ok := c.s.cfg.Keys.Find(text)
-	c.keyName = key.Name
+	c.keyName, c.operator = key.Name, key.Role == auth.RoleOperator
 	return key, ok
 }
 
@@ -203,7 +208,7 @@ func (w *caller) needOperator() error {
 
 // actor is the caller as a command names it.
 func (c *call) actor(who *caller) session.Actor {
-	actor := session.Actor{Service: who.credential == credentialKey, Client: c.client}
+	actor := session.Actor{Service: who.credential == credentialKey, Client: c.client, Doubt: c.doubt(who)}
 	if who.parsed {
 		proof := who.token.Proof()
 		actor.Session = &proof

@@ -52,6 +52,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// TrustedOrigins ("scheme://host[:port]") may send cookie-borne writes from another origin.
 	TrustedOrigins []string
+	// CORSOrigins ("scheme://host[:port]") may read and write from another origin, with cookies; none by default.
+	CORSOrigins []string
 	// Hosts ("name" or "name:port") are accepted in absolute-form request targets, besides the address that was connected
 	// to and localhost.
 	Hosts []string
@@ -69,6 +71,9 @@ type Config struct {
 	// 0 is no limit. RateBurst may come at once; 0 means twice the rate.
 	RatePerAddress float64
 	RateBurst      int
+	// CreateRate limits the sessions that one address makes with login JWTs, per second, and BadTokenRate the session
+	// tokens of it that are none; 0 is no limit. Ten times as many may come at once.
+	CreateRate, BadTokenRate float64
 
 	// AccessLog is AccessLogErrors (default) or AccessLogAll.
 	AccessLog string
@@ -105,6 +110,12 @@ func (c Config) Validate() error {
 	if c.MaxConns < 0 {
 		fault("max-conns: %d is negative", c.MaxConns)
 	}
+	if !(c.CreateRate >= 0) {
+		fault("create-rate: must not be negative")
+	}
+	if !(c.BadTokenRate >= 0) {
+		fault("bad-token-rate: must not be negative")
+	}
 	if !(c.RatePerAddress >= 0) || c.RateBurst < 0 {
 		fault("rate-per-address: neither the rate nor the burst may be negative")
 	}
@@ -130,6 +141,11 @@ func (c Config) Validate() error {
 	for _, origin := range c.TrustedOrigins {
 		if err := checked.AddTrustedOrigin(origin); err != nil {
 			fault("trusted-origins: %w", err)
+		}
+	}
+	for _, origin := range c.CORSOrigins {
+		if err := checkOrigin(origin); err != nil {
+			fault("cors-origins %q: %w", origin, err)
 		}
 	}
 	return errors.Join(faults...)

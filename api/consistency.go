@@ -9,7 +9,7 @@ import (
 // consistency reads what the request demands of the answer's freshness: Holdfast-Index by header or cookie, and
 // Holdfast-Consistency or ?consistency=. Writes read it too, so that a malformed one is never silently ignored.
 func (c *call) consistency(who *caller) (session.Consistency, error) {
-	var at session.Consistency
+	at := session.Consistency{Doubt: c.doubt(who)}
 	text, there, err := c.header(headerIndex)
 	if err != nil {
 		return at, err

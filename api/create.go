@@ -32,7 +32,9 @@ func (s *Server) create(c *call) error {
 		return err
 	}
 	if who.credential == credentialLogin {
-		err = s.createForLogin(&request, &who)
+		if err = pay(c, s.limits.creates, "too many logins from this address"); err == nil {
+			err = s.createForLogin(&request, &who)
+		}
 	} else {
 		err = s.createForService(c, &request, &who)
 	}

@@ -111,34 +111,37 @@ func (s *Server) refresh(c *call) error {
 	if _, err := c.consistency(&who); err != nil {
 		return err
 	}
-	if _, err := who.needSession(); err != nil {
+	token, err := who.needSession()
+	if err != nil {
 		return err
 	}
 	body, err := c.readBody(false)
 	if err != nil {
 		return err
 	}
-	rotate := false
+	request := session.Refresh{Actor: c.actor(&who), Token: token}
 	err = members(body, func(name string, value json.RawMessage) error {
 		if name == "rotate" {
-			return boolean(name, value, &rotate)
+			return boolean(name, value, &request.Rotate)
 		}
 		return unknownMember(name)
 	})
 	if err != nil {
 		return err
 	}
-	if rotate {
-		return session.ErrInvalidRequest.With("rotation is not available in this version: refresh without \"rotate\"")
-	}
-	request := session.Refresh{Actor: c.actor(&who)}
 	if request.Idempotency, err = c.idempotency(&who, body); err != nil {
 		return err
 	}
-	view, err := s.sessions.Refresh(&c.ctx, request)
+	refreshed, err := s.sessions.Refresh(&c.ctx, request)
 	if err != nil {
 		return err
 	}
-	c.setIndex(view.Index)
-	return s.answerSession(c, http.StatusOK, &view, "", true)
+	text := ""
+	if refreshed.Token != nil {
+		text = refreshed.Token.Reveal()
+		// What is left of the absolute lifetime, by the log's clock.
+		c.setToken(text, refreshed.Session.AbsoluteExpiresAt.Sub(refreshed.Now))
+	}
+	c.setIndex(refreshed.Index)
+	return s.answerSession(c, http.StatusOK, &refreshed.View, text, true)
 }

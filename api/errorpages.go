@@ -16,8 +16,6 @@ func (s *Server) errorPage(c *call) error {
 	}
 	h := c.w.Header()
 	h[headerContentType] = []string{"text/html; charset=utf-8"}
-	c.set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	c.set("X-Content-Type-Options", "nosniff")
 	return c.send(200, fmt.Appendf(nil, `<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>%[1]s</title></head>
 <body><h1>%[1]s</h1><p><code>%[2]s</code>, status %[3]d</p><p>%[4]s</p></body></html>

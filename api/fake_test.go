@@ -25,6 +25,11 @@ type memory struct {
 	repeats   map[[32]byte]repeat
 	fail      error // what every call answers, if set
 
+	events   []session.Event
+	streams  []*memoryStream
+	followed session.Follow // of the last Follow
+	closed   int            // streams that were closed
+
 	client  session.Client // of the last call that brought one
 	touched bool           // whether the last Get was to touch
 	at      session.Consistency
@@ -279,19 +284,138 @@ func (m *memory) PatchUser(_ context.Context, p session.PatchUser) (session.Outc
 	})
 }
 
-func (m *memory) Refresh(_ context.Context, r session.Refresh) (session.View, error) {
+func (m *memory) Refresh(_ context.Context, r session.Refresh) (session.Refreshed, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, err := m.actor(r.Actor)
 	if err != nil {
-		return session.View{}, err
+		return session.Refreshed{}, err
 	}
-	return once(m, r.Idempotency, func() (session.View, error) {
-		refreshed := s.Refreshed(m.now, r.Actor.Client)
+	return once(m, r.Idempotency, func() (session.Refreshed, error) {
+		refreshed := s.Refreshed(m.now)
+		var token *session.Token
+		if r.Rotate && s.Rotates(m.now) {
+			if proof := r.Token.Proof(); *r.Actor.Session != proof {
+				return session.Refreshed{}, errors.New("the token is not the actor's")
+			}
+			next, err := session.Mint(rand.Reader, m.now)
+			if err != nil {
+				return session.Refreshed{}, err
+			}
+			token = &session.Token{ID: s.ID, Secret: next.Secret}
+			refreshed = refreshed.Rotated(token.Hash(), nil, m.now)
+		}
 		m.live[s.ID] = refreshed
 		m.write()
-		return m.view(refreshed), nil
+		return session.Refreshed{Token: token, View: m.view(refreshed)}, nil
 	})
+}
+
+func (m *memory) RevokeLogin(_ context.Context, r session.RevokeLogin) (session.Outcome, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return session.Outcome{}, m.fail
+	}
+	if _, used := m.repeats[r.TokenID]; used {
+		return session.Outcome{}, session.ErrIdempotencyConflict
+	}
+	m.repeats[r.TokenID] = repeat{}
+	count := 0
+	for id, s := range m.live {
+		if a := s.Auth; a.Issuer == r.Issuer && (r.SID == "" || r.SID == a.SID) && (r.Subject == "" || r.Subject == a.Subject) {
+			delete(m.live, id)
+			count++
+		}
+	}
+	m.write()
+	return session.Outcome{Count: count, Index: m.place()}, nil
+}
+
+func (m *memory) Introspect(_ context.Context, q session.Introspect) (session.Introspected, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at, m.touched = q.Consistency, q.Touch
+	all := session.Introspected{Now: m.now, Index: m.place()}
+	for _, token := range q.Tokens {
+		var one session.Introspection
+		if token != nil {
+			s, err := m.proven(token.Proof())
+			one = session.Introspection{Active: err == nil, Session: s}
+		}
+		all.Results = append(all.Results, one)
+	}
+	return all, m.fail
+}
+
+func (m *memory) ListEvents(_ context.Context, q session.ListEvents) (session.EventPage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.at = q.Consistency
+	page := session.EventPage{Index: m.place(), Next: q.After}
+	for _, e := range m.events {
+		if e.ID.Compare(q.After) <= 0 || q.UserID != "" && q.UserID != e.UserID || q.Type != 0 && q.Type != e.Type || !q.Session.IsZero() && q.Session != e.SessionID {
+			continue
+		}
+		if page.More = len(page.Events) == q.Limit; page.More {
+			break
+		}
+		page.Events, page.Next = append(page.Events, e), e.ID
+	}
+	return page, m.fail
+}
+
+// Follow gives the events that there are, and then those that say puts there.
+func (m *memory) Follow(ctx context.Context, f session.Follow) (session.Stream, error) {
+	page, err := m.ListEvents(ctx, session.ListEvents{After: f.After, UserID: f.UserID, Session: f.Session, Type: f.Type, Limit: 1000})
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.followed = f
+	stream := &memoryStream{m: m, live: make(chan session.Event, 100), gone: make(chan error, 1)}
+	if f.Resume {
+		for _, e := range page.Events {
+			stream.live <- e
+		}
+	}
+	m.streams = append(m.streams, stream)
+	return stream, nil
+}
+
+// say tells all streams of an event.
+func (m *memory) say(e session.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, e)
+	for _, s := range m.streams {
+		s.live <- e
+	}
+}
+
+type memoryStream struct {
+	m    *memory
+	live chan session.Event
+	gone chan error
+}
+
+func (s *memoryStream) Next(ctx context.Context) (session.Event, error) {
+	select {
+	case e := <-s.live:
+		return e, nil
+	case err := <-s.gone:
+		return session.Event{}, err
+	case <-ctx.Done():
+		return session.Event{}, ctx.Err()
+	}
+}
+
+func (s *memoryStream) Close() {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.closed++
+	s.m.streams = slices.DeleteFunc(s.m.streams, func(o *memoryStream) bool { return o == s })
 }
 
 func (m *memory) Revoke(_ context.Context, r session.Revoke) (session.Outcome, error) {
@@ -392,6 +516,14 @@ type fixedCluster struct {
 	leader bool
 	checks []Check
 	err    error
+
+	on, missing []string // what Applied says
+	asked       uint64   // the index that Applied was asked for
+}
+
+func (f *fixedCluster) Applied(_ context.Context, index uint64) (on, missing []string, err error) {
+	f.asked = index
+	return f.on, f.missing, f.err
 }
 
 func (f *fixedCluster) Status(context.Context) (Status, error) {

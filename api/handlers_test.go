@@ -405,7 +405,7 @@ func TestLogOutEverywhere(t *testing.T) {
 	n := newNode(t, nil)
 	one, _ := n.login(`{"user_id":"u1"}`)
 	two, _ := n.login(`{"user_id":"u1"}`)
-	n.do("POST", "/api/sessions/invalidate-all/?wait=all", "", token(one)).wantCode(400, "invalid_request")
+	n.do("POST", "/api/sessions/invalidate-all/?wait=some", "", token(one)).wantCode(400, "invalid_request")
 	n.do("POST", "/api/sessions/invalidate-all/", `{"keep_current":true,"user_id":"u1"}`, token(one)).want(200).wantMember("revoked", 1.0)
 	n.do("GET", "/api/sessions/current/", "", token(two)).wantCode(401, "session_invalid")
 	a := n.do("POST", "/api/sessions/invalidate-all/", "", asCookie(one)).want(200).wantMember("revoked", 1.0)
@@ -554,16 +554,30 @@ func TestTouch(t *testing.T) {
 	n.do("GET", "/api/sessions/current/", "", token(tok), "Holdfast-Touch: maybe").wantCode(400, "invalid_request")
 }
 
-func TestRotationIsNotThereYet(t *testing.T) {
+func TestARefreshRotatesWhenItIsAskedTo(t *testing.T) {
 	n := newNode(t, nil)
-	tok, _ := n.login(`{"user_id":"u1"}`)
-	a := n.do("POST", "/api/sessions/refresh/", `{"rotate":true}`, token(tok)).wantCode(400, "invalid_request")
-	if !strings.Contains(a.text("detail"), "rotation is not available") {
-		t.Errorf("the detail is %s", a.body)
+	old, id := n.login(`{"user_id":"u1"}`)
+	young := n.do("POST", "/api/sessions/refresh/", `{"rotate":true}`, token(old)).want(200)
+	if young.get("token") != nil || len(young.header["Set-Cookie"]) != 1 {
+		t.Errorf("a young token was rotated: %s, %q", young.body, young.header["Set-Cookie"])
 	}
-	n.do("POST", "/api/sessions/refresh/", `{"rotate":false}`, token(tok)).want(200)
-	n.do("POST", "/api/sessions/refresh/", `{"rotate":1}`, token(tok)).wantCode(400, "invalid_request")
-	n.do("POST", "/api/sessions/refresh/", `{"other":1}`, token(tok)).wantCode(400, "invalid_request")
+	n.sessions.pass(session.RotationGrace)
+	a := n.do("POST", "/api/sessions/refresh/", `{"rotate":true}`, asCookie(old)).want(200).wantMember("session.id", id)
+	rotated := n.secret(a.text("token"))
+	if rotated == old || !strings.HasPrefix(rotated, "hfs_"+id+".") {
+		t.Fatalf("the new token is %q", a.body)
+	}
+	// The cookie lives as long as the session may, which is less than a day by now.
+	if want := fmt.Sprintf("__Host-holdfast=%s; Max-Age=%d; Path=/; HttpOnly; Secure; SameSite=Lax", rotated, 24*60*60-31); a.header["Set-Cookie"][0] != want {
+		t.Errorf("the cookie is %q, want %q", a.header["Set-Cookie"][0], want)
+	}
+	n.do("GET", "/api/sessions/current/", "", token(rotated)).want(200)
+	n.sessions.pass(session.RotationGrace)
+	beside := n.do("POST", "/api/sessions/refresh/", `{"rotate":true}`, bearer(n.service), beside(rotated)).want(200)
+	n.secret(beside.text("token"))
+	n.do("POST", "/api/sessions/refresh/", `{"rotate":false}`, token(beside.text("token"))).want(200)
+	n.do("POST", "/api/sessions/refresh/", `{"rotate":1}`, token(beside.text("token"))).wantCode(400, "invalid_request")
+	n.do("POST", "/api/sessions/refresh/", `{"other":1}`, token(beside.text("token"))).wantCode(400, "invalid_request")
 }
 
 func TestHeadIsGetWithoutABody(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // metrics are the series of HTTP.
 type metrics struct {
 	inFlight atomic.Int64
+	streams  atomic.Int64
 	requests *prometheus.CounterVec
 }
 
@@ -35,6 +36,9 @@ func newMetrics(registerer prometheus.Registerer, table []*route, connections fu
 	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "holdfast_http_connections", Help: "Open client connections.",
 	}, func() float64 { return float64(connections()) })
+	streams := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "holdfast_http_event_streams", Help: "Open event streams.",
+	}, func() float64 { return float64(m.streams.Load()) })
 	for _, rt := range table {
 		rt.metrics = &routeMetrics{}
 		for i, method := range rt.labels() {
@@ -42,7 +46,7 @@ func newMetrics(registerer prometheus.Registerer, table []*route, connections fu
 		}
 	}
 	var faults []error
-	for _, collector := range []prometheus.Collector{m.requests, durations, inFlight, open} {
+	for _, collector := range []prometheus.Collector{m.requests, durations, inFlight, open, streams} {
 		faults = append(faults, registerer.Register(collector))
 	}
 	return m, errors.Join(faults...)
@@ -65,7 +69,9 @@ func (m *metrics) observe(c *call) {
 	if c.route.method == "GET" && c.r.Method == "HEAD" {
 		which = 1
 	}
-	c.route.metrics.durations[which].Observe(time.Since(c.began).Seconds())
+	if !c.streamed { // how long somebody has listened is no duration of an answer
+		c.route.metrics.durations[which].Observe(time.Since(c.began).Seconds())
+	}
 	m.count(c.route, which, c.status)
 }
 

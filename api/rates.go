@@ -7,20 +7,41 @@ import (
 	"github.com/holdfastdb/holdfast/session"
 )
 
-// rates bounds what one address may ask without a service key.
+// rates bounds what one address may ask without a service key. A nil limit is none.
 type rates struct {
-	addresses *limit.Addresses // nil is no limit
+	addresses *limit.Addresses // requests of every kind
+	creates   *limit.Addresses // sessions made on the strength of a login JWT
+	doubts    *limit.Addresses // session tokens that are none of a live session
 }
 
 func (r rates) check(c *call) error {
-	if r.addresses == nil {
+	return pay(c, r.addresses, "too many requests from this address")
+}
+
+// doubt is what a node asks before it confirms that the caller's token is none, and nil for those with a service key. A
+// good token is never limited: whoever shares an address with a guesser goes on.
+func (c *call) doubt(who *caller) session.Doubt {
+	if who.credential == credentialKey || c.s.limits.doubts == nil {
 		return nil
 	}
-	wait, ok := r.addresses.Allow(c.client.IP, c.began)
+	return func() error {
+		return pay(c, c.s.limits.doubts, "too many session tokens from this address that are none")
+	}
+}
+
+// pay takes one of what the caller's address may.
+func pay(c *call, from *limit.Addresses, complaint string) error {
+	if from == nil {
+		return nil
+	}
+	wait, ok := from.Allow(c.client.IP, c.began)
 	if ok {
 		return nil
 	}
 	seconds := max(1, int64((wait+time.Second-1)/time.Second))
 	c.set(headerRetryAfter, decimal(int(seconds)))
-	return session.ErrRateLimited.With("too many requests from this address: try again in %d s", seconds)
+	return session.ErrRateLimited.With("%s: try again in %d s", complaint, seconds)
 }
+
+// rateBurst is how many may come at once: many people may stand behind one address.
+func rateBurst(perSecond float64) int { return max(1, int(10*perSecond)) }

@@ -48,7 +48,8 @@ func (s *Server) invalidateAll(c *call) error {
 	if who.credential == credentialNone || who.sent && !who.parsed {
 		return session.ErrSessionInvalid
 	}
-	if err := c.refuseWait(); err != nil {
+	wait, err := c.wait()
+	if err != nil {
 		return err
 	}
 	body, err := c.readBody(false)
@@ -85,7 +86,16 @@ func (s *Server) invalidateAll(c *call) error {
 	if who.credential == credentialSession && !request.KeepCurrent {
 		c.clearToken()
 	}
-	return c.answerCount("revoked", outcome)
+	if !wait {
+		return c.answerCount("revoked", outcome, nil)
+	}
+	on, missing, err := s.cluster.Applied(&c.ctx, outcome.Index.Index)
+	if err != nil {
+		// What was asked for is done. Only who has it is not known.
+		s.log.Warn("nobody can be asked who has applied a log out everywhere", "error", err, "request_id", c.requestID())
+	}
+	proof := appendTexts([]byte(`,"applied_on":`), on)
+	return c.answerCount("revoked", outcome, appendTexts(append(proof, `,"missing":`...), missing))
 }
 
 // whoseSessions settles the user whose sessions end.
@@ -115,17 +125,32 @@ func (s *Server) whoseSessions(c *call, who *caller, request *session.RevokeUser
 	return nil
 }
 
-// refuseWait refuses ?wait=, which a caller must not believe to be honoured.
-func (c *call) refuseWait() error {
-	_, there, err := c.query("wait")
-	if err == nil && there {
-		err = session.ErrInvalidRequest.With("?wait= is not available in this version: ask each node with the returned Holdfast-Index instead")
+// wait reads ?wait=: whether the answer waits until every member that can be reached has applied the write.
+func (c *call) wait() (bool, error) {
+	text, there, err := c.query("wait")
+	if err != nil || !there {
+		return false, err
 	}
-	return err
+	if text != "all" {
+		return false, session.ErrInvalidRequest.With("the parameter wait must be all")
+	}
+	return true, nil
 }
 
-// answerCount sends {"<what>":n,"index":i}.
-func (c *call) answerCount(what string, outcome session.Outcome) error {
+// appendTexts writes an array of strings.
+func appendTexts(dst []byte, texts []string) []byte {
+	dst = append(dst, '[')
+	for i, text := range texts {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, text)
+	}
+	return append(dst, ']')
+}
+
+// answerCount sends {"<what>":n,"index":i}. Extra, if any, is further members, as ,"name":value.
+func (c *call) answerCount(what string, outcome session.Outcome, extra []byte) error {
 	c.index = outcome.Index
 	c.setIndex(outcome.Index)
 	body := make([]byte, 0, 64)
@@ -135,5 +160,6 @@ func (c *call) answerCount(what string, outcome session.Outcome) error {
 	body = appendInt(body, int64(outcome.Count))
 	body = append(body, `,"index":`...)
 	body = strconv.AppendUint(body, outcome.Index.Index, 10)
+	body = append(body, extra...)
 	return c.answer(200, append(body, "}\n"...))
 }

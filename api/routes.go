@@ -34,6 +34,11 @@ func routeTable() []*route {
 		{method: "GET", path: "/api/sessions/by-id/:id/", handle: (*Server).byID},
 		{method: "PATCH", path: "/api/sessions/by-id/:id/", handle: (*Server).patchByID, writes: true},
 		{method: "DELETE", path: "/api/sessions/by-id/:id/", handle: (*Server).deleteByID, writes: true},
+		{method: "GET", path: "/api/sessions/events/", handle: (*Server).ownEvents},
+		{method: "GET", path: "/api/sessions/current/events/", handle: (*Server).followCurrent},
+		{method: "GET", path: "/api/events/", handle: (*Server).allEvents},
+		{method: "POST", path: "/api/introspect/", handle: (*Server).introspect},
+		{method: "POST", path: "/api/backchannel-logout/", handle: (*Server).backchannelLogout},
 		{method: "GET", path: "/api/stats/", handle: (*Server).stats},
 
 		{method: "GET", path: "/cluster/status/", handle: (*Server).clusterStatus},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,10 @@ type Server struct {
 	nodeHeader []string
 	logAll     bool
 
-	http     http.Server
-	draining atomic.Bool
+	http       http.Server
+	draining   atomic.Bool
+	streams    context.Context // ends with Drain: a stream would hold up a shutdown
+	endStreams context.CancelFunc
 
 	mu        sync.Mutex
 	listeners []*listener
@@ -62,13 +65,20 @@ func New(cfg Config, sessions Sessions, cluster Cluster) (*Server, error) {
 		proxies: cfg.TrustedProxies, devices: devices, nodeHeader: []string{cfg.NodeID},
 		logAll: cfg.AccessLog == AccessLogAll,
 	}
-	for _, origin := range cfg.TrustedOrigins {
+	s.streams, s.endStreams = context.WithCancel(context.Background())
+	for _, origin := range slices.Concat(cfg.TrustedOrigins, cfg.CORSOrigins) {
 		if err := s.origins.AddTrustedOrigin(origin); err != nil {
 			return nil, err // Validate has found it already
 		}
 	}
 	if cfg.RatePerAddress > 0 {
 		s.limits.addresses = limit.NewAddresses(cfg.RatePerAddress, cfg.RateBurst)
+	}
+	if cfg.CreateRate > 0 {
+		s.limits.creates = limit.NewAddresses(cfg.CreateRate, rateBurst(cfg.CreateRate))
+	}
+	if cfg.BadTokenRate > 0 {
+		s.limits.doubts = limit.NewAddresses(cfg.BadTokenRate, rateBurst(cfg.BadTokenRate))
 	}
 	table := routeTable()
 	s.routes = newRoutes(table)
@@ -94,7 +104,9 @@ func New(cfg Config, sessions Sessions, cluster Cluster) (*Server, error) {
 
 // Handler is the whole public surface, for tests and for servers of the caller's own. What only a connection can see
 // (two body lengths, bare line feeds, folded headers) is refused by Serve alone.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+func (s *Server) Handler() http.Handler {
+	return withCORS(s.cfg.CORSOrigins, http.HandlerFunc(s.serve))
+}
 
 // Serve answers on ln, over TLS if configured, until Shutdown, and closes it. It returns nil after a Shutdown.
 func (s *Server) Serve(ln net.Listener) error {
@@ -116,8 +128,11 @@ func (s *Server) Serve(ln net.Listener) error {
 }
 
 // Drain makes /readyz answer 503 and closes each connection after its next answer, so that the balancer and its clients
-// turn elsewhere. Requests go on being served.
-func (s *Server) Drain() { s.draining.Store(true) }
+// turn elsewhere. Requests go on being served, event streams end.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.endStreams()
+}
 
 // Shutdown stops listening and waits, until ctx ends, for the requests under way; then it closes what is left.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -55,7 +55,7 @@ func (s *Server) patchUser(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.answerCount("updated", outcome)
+	return c.answerCount("updated", outcome, nil)
 }
 
 // statsAnswer is the body of GET /api/stats/.

@@ -26,12 +26,22 @@ type Sessions interface {
 	Patch(ctx context.Context, p session.Patch) (session.View, error)
 	// PatchUser applies one merge patch to all live sessions of a user in one command.
 	PatchUser(ctx context.Context, p session.PatchUser) (session.Outcome, error)
-	// Refresh extends the idle expiry of the actor's session.
-	Refresh(ctx context.Context, r session.Refresh) (session.View, error)
+	// Refresh extends the idle expiry of the actor's session, and gives it a new token if that is asked for and the one it
+	// has is not too young.
+	Refresh(ctx context.Context, r session.Refresh) (session.Refreshed, error)
 	// Revoke ends the target, or the actor's own session.
 	Revoke(ctx context.Context, r session.Revoke) (session.Outcome, error)
 	// RevokeUser ends all sessions of a user and refuses the user's login JWTs from before.
 	RevokeUser(ctx context.Context, r session.RevokeUser) (session.Outcome, error)
+	// RevokeLogin ends the sessions of one login at an identity provider. A logout token that was used before is
+	// session.ErrIdempotencyConflict.
+	RevokeLogin(ctx context.Context, r session.RevokeLogin) (session.Outcome, error)
+	// Introspect answers for several tokens.
+	Introspect(ctx context.Context, q session.Introspect) (session.Introspected, error)
+	// ListEvents gives the events that are kept, the oldest first.
+	ListEvents(ctx context.Context, q session.ListEvents) (session.EventPage, error)
+	// Follow gives events as they happen.
+	Follow(ctx context.Context, f session.Follow) (session.Stream, error)
 	// Sweep expires what is due now.
 	Sweep(ctx context.Context) (session.Outcome, error)
 	// Stats counts.
@@ -48,6 +58,9 @@ type Cluster interface {
 	Status(ctx context.Context) (Status, error)
 	// Ready lists the checks that say whether this node may serve. It must not wait for the network.
 	Ready(ctx context.Context) []Check
+	// Applied waits, for a bounded time, until every member that can be reached has applied an index, and names those that
+	// have and those that have not.
+	Applied(ctx context.Context, index uint64) (on, missing []string, err error)
 	// IsLeader says whether this node leads now.
 	IsLeader() bool
 }

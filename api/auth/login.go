@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -102,24 +101,33 @@ func (l *Logins) Close() error {
 // audience and times. All that is wrong with the token is session.ErrLoginInvalid with a sentence that says what; only
 // when no key of the issuer could be had at all is it session.ErrStaleNode, which is this node's trouble.
 func (l *Logins) Verify(ctx context.Context, text string) (Login, error) {
+	issuer, claims, err := l.verified(ctx, text, "jwt", "at+jwt")
+	if err != nil {
+		return Login{}, err
+	}
+	return l.login(issuer, claims)
+}
+
+// verified checks all of a token but its claims: its size, type and signature. The types are in lower case.
+func (l *Logins) verified(ctx context.Context, text string, types ...string) (*issuerKeys, jwt.MapClaims, error) {
 	if len(text) > MaxJWTBytes {
-		return Login{}, invalid("the token has %d bytes, at most %d are allowed", len(text), MaxJWTBytes)
+		return nil, nil, invalid("the token has %d bytes, at most %d are allowed", len(text), MaxJWTBytes)
 	}
 	if strings.Count(text, ".") != 2 {
-		return Login{}, invalid("this is no signed JWT: three parts with dots between them are expected")
+		return nil, nil, invalid("this is no signed JWT: three parts with dots between them are expected")
 	}
 	var issuer *issuerKeys
 	token, err := l.parser.Parse(text, func(token *jwt.Token) (any, error) {
 		var err error
-		if issuer, err = l.issuerOf(token); err != nil {
+		if issuer, err = l.issuerOf(token, types); err != nil {
 			return nil, err
 		}
 		return issuer.key(ctx, token)
 	})
 	if err != nil {
-		return Login{}, refusal(err)
+		return nil, nil, refusal(err)
 	}
-	return l.login(issuer, token.Claims.(jwt.MapClaims))
+	return issuer, token.Claims.(jwt.MapClaims), nil
 }
 
 // refusal keeps our own sentences, and says of the library's errors only what helps a caller.
@@ -140,18 +148,12 @@ func refusal(err error) error {
 }
 
 // issuerOf checks the header and finds the issuer that the token claims to be from. Nothing is verified yet.
-func (l *Logins) issuerOf(token *jwt.Token) (*issuerKeys, error) {
+func (l *Logins) issuerOf(token *jwt.Token, types []string) (*issuerKeys, error) {
 	if _, there := token.Header["crit"]; there {
 		return nil, invalid("the header crit names extensions that are not understood here")
 	}
-	typ, there := token.Header["typ"]
-	if there {
-		// A token made for another purpose, such as a logout token, must not log anybody in (RFC 8725, section 3.11).
-		name, _ := typ.(string)
-		name = strings.TrimPrefix(strings.ToLower(name), "application/")
-		if name != "jwt" && name != "at+jwt" {
-			return nil, invalid("the token's typ is not that of a login")
-		}
+	if !hasType(token.Header, types) {
+		return nil, invalid("the token's typ is not that of a token for this")
 	}
 	name, _ := token.Claims.(jwt.MapClaims)["iss"].(string)
 	issuer := l.issuers[name]
@@ -190,9 +192,8 @@ func (i *issuerKeys) key(ctx context.Context, token *jwt.Token) (any, error) {
 
 // login reads the verified claims.
 func (l *Logins) login(issuer *issuerKeys, claims jwt.MapClaims) (Login, error) {
-	audiences, err := claims.GetAudience()
-	if err != nil || !slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(issuer.Audiences, a) }) {
-		return Login{}, invalid("the token is not meant for this audience")
+	if err := issuer.checkAudience(claims); err != nil {
+		return Login{}, err
 	}
 	if _, there := claims["events"]; there {
 		return Login{}, invalid("a token with events is no login")

@@ -29,6 +29,11 @@ func (v clusterView) Ready(context.Context) []api.Check {
 	return append(checks, v.disk.check())
 }
 
+func (v clusterView) Applied(ctx context.Context, index uint64) (on, missing []string, err error) {
+	on, missing, err = v.node.Applied(ctx, index)
+	return on, missing, fsm.AsSession(err)
+}
+
 func (v clusterView) Status(ctx context.Context) (api.Status, error) {
 	status, err := v.node.Status(ctx)
 	if err != nil {

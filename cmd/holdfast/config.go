@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/api"
 	"github.com/holdfastdb/holdfast/cluster"
+	"github.com/holdfastdb/holdfast/session"
 )
 
 // Config is everything that a server can be told. Each field is the flag of the same name.
@@ -29,11 +30,14 @@ type Config struct {
 	DiskLowBytes                           int64
 	TLSCert, TLSKey                        string
 	TrustedProxies, TrustedOrigins, Hosts  []string
+	CORSOrigins                            []string
 	InsecureCookies                        bool
 	RequestTimeout                         time.Duration
 	MaxConns                               int
 	RatePerAddress                         float64
 	RateBurst                              int
+	CreateRate, BadTokenRate               float64
+	MaxStreams                             int
 	JWTIssuer, JWTAudience                 []string
 	JWTJWKSURL, JWTJWKSFile, JWTUserPrefix []string
 	JWTTenantClaim                         string
@@ -42,7 +46,7 @@ type Config struct {
 	TouchInterval, SweepInterval           time.Duration
 	ProtectedKeys                          []string
 	MaxSessionsPerUser                     int
-	MaxSessionsAction                      string
+	MaxSessionsAction, ClientChange        string
 	DrainWait, DrainTimeout                time.Duration
 	AccessLog, LogLevel, LogFormat         string
 }
@@ -88,11 +92,15 @@ func (c *Config) httpFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM private key of tls-cert")
 	f.StringSliceVar(&c.TrustedProxies, "trusted-proxies", nil, "CIDR ranges whose X-Forwarded-For and Forwarded are believed")
 	f.StringSliceVar(&c.TrustedOrigins, "trusted-origins", nil, "scheme://host[:port] of other origins that may send writes with cookies")
+	f.StringSliceVar(&c.CORSOrigins, "cors-origins", nil, "scheme://host[:port] of other origins whose pages may call with cookies and read the answers")
 	f.StringSliceVar(&c.Hosts, "hosts", nil, "names that absolute-form requests may be for, besides the address itself")
 	f.BoolVar(&c.InsecureCookies, "insecure-cookies", false, "cookies without __Host- and Secure, for development over http")
 	f.DurationVar(&c.RequestTimeout, "request-timeout", 5*time.Second, "the longest that a request may wait")
 	f.IntVar(&c.MaxConns, "max-conns", 8192, "open connections; more wait in the kernel's queue")
 	f.Float64Var(&c.RatePerAddress, "rate-per-address", 0, "requests a second from one address without a service key; 0 is no limit")
+	f.Float64Var(&c.CreateRate, "create-rate", 50, "logins a second from one address, ten times as many at once; 0 is no limit; backends with a service key have none")
+	f.Float64Var(&c.BadTokenRate, "bad-token-rate", 100, "session tokens a second from one address that are none, ten times as many at once; 0 is no limit")
+	f.IntVar(&c.MaxStreams, "max-streams", 5000, "open event streams")
 	f.IntVar(&c.RateBurst, "rate-burst", 0, "how many of them may come at once; 0 is twice the rate")
 }
 
@@ -113,6 +121,7 @@ func (c *Config) sessionFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.SweepInterval, "sweep-interval", time.Second, "how often the leader removes expired sessions")
 	f.StringSliceVar(&c.ProtectedKeys, "protected-keys", nil, "keys of data that only a service key may set")
 	f.IntVar(&c.MaxSessionsPerUser, "max-sessions-per-user", 0, "live sessions that one user may have; 0 is no limit")
+	f.StringVar(&c.ClientChange, "client-change", session.ClientChangeLog.String(), "when a session comes from another network or user agent: off, log (an event) or revoke it")
 	f.StringVar(&c.MaxSessionsAction, "max-sessions-action", actionEvict, "at the limit: evict the least recently active session, or reject the new one")
 }
 
@@ -157,6 +166,9 @@ func (c Config) validateOwn() error {
 	}
 	if c.DrainWait < 0 || c.DrainTimeout <= 0 {
 		faults = append(faults, errors.New("drain-wait and drain-timeout must not be negative, and drain-timeout not zero"))
+	}
+	if c.MaxStreams <= 0 {
+		faults = append(faults, errors.New("max-streams must be positive"))
 	}
 	if c.DiskLowBytes < 0 {
 		faults = append(faults, errors.New("disk-low-bytes must not be negative"))

@@ -16,8 +16,10 @@ import (
 // This file turns the flags into what each package wants to be told. Each package checks its own part.
 
 func (c Config) policy() session.Policy {
+	change, _ := session.ParseClientChange(c.ClientChange) // validatePolicy has its error
 	return session.Policy{
-		IdleTimeout: c.IdleTimeout, AbsoluteTimeout: c.AbsoluteTimeout, TouchInterval: c.TouchInterval,
+		ClientChange: change,
+		IdleTimeout:  c.IdleTimeout, AbsoluteTimeout: c.AbsoluteTimeout, TouchInterval: c.TouchInterval,
 		ProtectedKeys: c.ProtectedKeys, MaxPerUser: c.MaxSessionsPerUser, RejectOverLimit: c.MaxSessionsAction == actionReject,
 	}
 }
@@ -31,6 +33,7 @@ const (
 func (c Config) validatePolicy() error {
 	return errors.Join(
 		c.policy().Validate(),
+		mustChooseOne("client-change", c.ClientChange, "off", "log", "revoke"),
 		mustChooseOne("max-sessions-action", c.MaxSessionsAction, actionEvict, actionReject))
 }
 
@@ -50,9 +53,9 @@ func (c Config) validateCluster() error { return c.cluster().Validate() }
 func (c Config) api() (api.Config, error) {
 	cfg := api.Config{
 		NodeID: c.NodeID, Policy: c.policy(), InsecureCookies: c.InsecureCookies,
-		TrustedOrigins: c.TrustedOrigins, Hosts: c.Hosts,
+		TrustedOrigins: c.TrustedOrigins, CORSOrigins: c.CORSOrigins, Hosts: c.Hosts,
 		RequestTimeout: c.RequestTimeout, MaxConns: c.MaxConns,
-		RatePerAddress: c.RatePerAddress, RateBurst: c.RateBurst,
+		RatePerAddress: c.RatePerAddress, RateBurst: c.RateBurst, CreateRate: c.CreateRate, BadTokenRate: c.BadTokenRate,
 		AccessLog: c.AccessLog, MetricsOnAdmin: c.AdminAddr != "",
 	}
 	var faults []error

@@ -17,7 +17,7 @@ const loginMargin = 10 * time.Minute
 func (s *Server) openSessions() (err error) {
 	s.sessions, err = fsm.Open(fsm.Config{
 		Policy: s.cfg.policy(), LoginLifetime: s.cfg.JWTMaxLifetime + loginMargin, SweepInterval: s.cfg.SweepInterval,
-		DiskLow: s.disk.low.Load, Rand: rand.Reader, Logger: s.log.With("component", "sessions"),
+		DiskLow: s.disk.low.Load, SealKeys: s.node.SealKeys, MaxStreams: s.cfg.MaxStreams, Rand: rand.Reader, Logger: s.log.With("component", "sessions"),
 	}, s.node, s.machine)
 	if err != nil {
 		return err
