@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"context"
+	"time"
 
 	"github.com/holdfastdb/holdfast/session"
 )
@@ -37,9 +38,12 @@ const (
 // lookup reads one session of the state at hand; hash is nil for whoever asks
 // by an id alone.
 func (s *Sessions) lookup(id session.ID, hash *session.SecretHash, now session.Time) (session.View, verdict, error) {
-	raw, ok, at, err := s.machine.look(sessionKey(id))
-	if err != nil || !ok {
-		return session.View{Index: at}, absent, err
+	raw, there, at, err := s.machine.look(sessionKey(id))
+	if err != nil {
+		return session.View{}, absent, err
+	}
+	if !there {
+		raw = decoy
 	}
 	var rec record
 	if err := rec.decode(id, raw); err != nil {
@@ -51,7 +55,7 @@ func (s *Sessions) lookup(id session.ID, hash *session.SecretHash, now session.T
 		standing = rec.Standing(*hash, now)
 	}
 	switch {
-	case standing == session.Unknown:
+	case !there, standing == session.Unknown:
 		return session.View{Index: at}, absent, nil
 	case !rec.LiveAt(now):
 		return v, ended, nil
@@ -60,6 +64,15 @@ func (s *Sessions) lookup(id session.ID, hash *session.SecretHash, now session.T
 	}
 	return v, found, nil
 }
+
+// decoy is looked at in place of a session that is not there, so that the time of
+// an answer does not tell a wrong secret from an unknown token.
+var decoy = encodeRecord(&record{Session: session.Session{
+	UserID: "nobody", TenantID: "nowhere", Data: []byte("{}"), Version: 1, CreatedAt: 1, UpdatedAt: 1, LastActiveAt: 1,
+	IdleTimeout: time.Hour, AbsoluteExpiresAt: 2,
+	Device:     session.Device{IP: "192.0.2.1", UserAgent: "nothing", FirstIP: "192.0.2.1", FirstUserAgent: "nothing"},
+	SecretHash: session.SecretHash{1}, SecretSetAt: 1,
+}, queuedAt: 1})
 
 // find looks for a live session. It says yes as soon as this node may be read,
 // no only after a barrier; and that a session has expired only once an entry is

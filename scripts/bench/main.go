@@ -109,6 +109,7 @@ func (b *bench) phases(ctx context.Context) error {
 		{"million", []string{"get-million", "heap", "restart"}, b.measureMillion},
 		{"expiry", []string{"expiry-gone", "expiry-reads", "expiry-writes"}, b.measureExpiry},
 		{"failover", []string{"kill-pause", "kill-failed", "kill-reads"}, b.measureFailover},
+		{"timing", []string{"timing-secret", "timing-expired", "timing-revoked"}, b.measureTiming},
 	} {
 		if ctx.Err() != nil {
 			break

@@ -37,6 +37,9 @@ func criteria() []criterion {
 		{name: "kill-pause", what: "kill -9 of the leader: write pause, p50", unit: "s", must: .9, aim: .5, lower: true},
 		{name: "kill-failed", what: "  failed requests to surviving nodes", unit: "", must: 0, aim: none, lower: true},
 		{name: "kill-reads", what: "  longest time without a local read", unit: "s", must: noPause, aim: none, lower: true},
+		{name: "timing-secret", what: "401 for a wrong secret against an unknown token", unit: "|t|", must: none, aim: none, lower: true},
+		{name: "timing-expired", what: "401 for an expired session's token", unit: "|t|", must: none, aim: none, lower: true},
+		{name: "timing-revoked", what: "401 for a revoked session's token", unit: "|t|", must: none, aim: none, lower: true},
 	}
 }
 
