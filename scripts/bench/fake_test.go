@@ -98,7 +98,14 @@ func fakeNode(id, expiries string, leads *atomic.Bool) http.Handler {
 		w.Header().Set("Holdfast-Node", id)
 		fmt.Fprint(w, `{"session":{"version":1}}`)
 	}
-	mux.HandleFunc("GET /api/sessions/current/", session)
+	mux.HandleFunc("GET /api/sessions/current/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Holdfast-Session") != "" { // only bad tokens come this way
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		session(w, r)
+	})
+	mux.HandleFunc("DELETE /api/sessions/current/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("PATCH /api/sessions/current/", session)
 	return mux
 }
