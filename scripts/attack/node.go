@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// A node is one running, or killed, holdfast server.
+type node struct {
+	id, httpAddr, clusterAddr, gossipAddr string
+	dir, logFile                          string
+	args                                  []string
+	process                               atomic.Pointer[child] // changes when the node is started again
+}
+
+// awaitReady waits until /readyz answers 200, and gives up at once if the process has ended.
+func (n *node) awaitReady(ctx context.Context) error {
+	return poll(ctx, startTime, func() error {
+		if p := n.process.Load(); p.ended() {
+			return permanent{fmt.Errorf("it ended: %v", p.cmd.ProcessState)}
+		}
+		if !n.probe(ctx, "/readyz") {
+			return fmt.Errorf("%s is not ready", n.id)
+		}
+		return nil
+	})
+}
+
+// probe says whether a path without credentials answers 200.
+func (n *node) probe(ctx context.Context, path string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return ask(ctx, request{node: n, path: path}).status == http.StatusOK
+}
