@@ -58,7 +58,7 @@ func (a *attack) betweenRows(ctx context.Context) ([]row, error) {
 		})),
 		steps("random UDP to the gossip port", "no answer", a.udpToGossip),
 		steps("random TCP to the gossip port", "no answer", a.tcpToGossip),
-		steps("gossip in plain text, with the label of the cluster's protocol", "no answer", a.plainGossip),
+		steps("gossip in plain text, labelled", "no answer", a.plainGossip),
 		steps("a node with another cluster's key", "never ready, not a member", a.otherKey),
 		steps("status after all of these", "healthy, the same leader and members", func(ctx context.Context) verdict {
 			after, err := a.status(ctx)
@@ -167,7 +167,7 @@ func (a *attack) udpToGossip(ctx context.Context) verdict {
 	return a.udp(func(i int) []byte { return randomBytes(1 + i*14) })
 }
 
-// plainGossip looks like memberlist's messages (RFC-less: a type byte and msgpack), which must be encrypted to count.
+// plainGossip looks like memberlist's messages (a label, a type byte and msgpack), which must be encrypted to count.
 func (a *attack) plainGossip(ctx context.Context) verdict {
 	return a.udp(func(i int) []byte {
 		return append([]byte{244, 8}, append([]byte("holdfast"), append([]byte{byte(i)}, "\x82\xa4Node\xa2n1\xa5SeqNo\x01"...)...)...)

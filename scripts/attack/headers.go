@@ -70,8 +70,7 @@ func (a *attack) headerRows(ctx context.Context) ([]row, error) {
 			}
 			return right("200")
 		}))
-	rows = append(rows, a.logRows(s)...)
-	return rows, nil
+	return append(rows, a.logRows(s, jwt)...), nil
 }
 
 func (a *attack) forwarded(ctx context.Context, headers []string) verdict {
@@ -97,7 +96,7 @@ func (a *attack) forwarded(ctx context.Context, headers []string) verdict {
 
 // logRows put into every field that may be logged what ends a line, colours a terminal or turns a text around, and then
 // look at all lines of all nodes.
-func (a *attack) logRows(s owned) []row {
+func (a *attack) logRows(s owned, jwt string) []row {
 	n := a.nodes[0]
 	const ansi, separators = "\x1b[31mred\x1b[0m", "a\u2028b\u2029c\u202ed"
 	line := func(input, first, headers string) row {
@@ -128,7 +127,20 @@ func (a *attack) logRows(s owned) []row {
 		line("LF in Host, encoded", "GET http://a%0ab/livez", ""),
 		line("ANSI escapes in X-Forwarded-For", "GET "+currentPath, "X-Forwarded-For: "+ansi+"\r\n"),
 		line("ANSI escapes in a request id", "GET "+currentPath, "X-Request-Id: "+ansi+"\r\nTraceparent: "+ansi+"\r\n"),
+		// The canary group looks for these.
 		line("a token in the path", "GET /api/"+s.token+"/x", ""),
+		line("a token in the path, an escape for a letter", "GET /%68fs%5f"+s.token[4:], ""),
+		line("a token in the path, escaped twice", "GET /%2568fs%255f"+s.token[4:], ""),
+		line("a secret in the path", "GET /"+secretOf(s.token), ""),
+		line("a token in the query", "GET /livez?token="+s.token, ""),
+		line("a token in Host, Referer and Origin", "GET "+currentPath, "Referer: http://x/"+s.token+"\r\nOrigin: http://"+s.token+"\r\n"),
+		line("a token as the method", s.token+" /livez", ""),
+		line("a token as a malformed first line", s.token, ""),
+		line("a token as a header's name", "GET /livez", s.token+": x\r\n"),
+		line("a JWT in the path", "GET /"+jwt, ""),
+		line("a service key in the path", "GET /api/"+a.cluster.service, ""),
+		line("an operator key in the path", "GET /cluster/"+a.cluster.operator, ""),
+		line("the cluster key in the path", "GET /"+a.cluster.clusterKey, ""),
 		a.validLogs(),
 	}
 }

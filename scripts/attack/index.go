@@ -41,10 +41,10 @@ func (a *attack) indexRows(ctx context.Context) ([]row, error) {
 	} {
 		r := read
 		r.headers = []string{"Holdfast-Index", text}
-		rows = append(rows, asks(fmt.Sprintf("header %.40q", strings.Replace(text, own, "<cluster>", 1)), r, badRequest))
+		rows = append(rows, asks(fmt.Sprintf("header %.40q", strings.ReplaceAll(text, own, "<cluster>")), r, badRequest))
 		if text != "" && !strings.ContainsAny(text, " ,") {
 			r.headers = []string{"Cookie", indexCookie + "=" + text}
-			rows = append(rows, asks(fmt.Sprintf("cookie %.40q", strings.Replace(text, own, "<cluster>", 1)), r,
+			rows = append(rows, asks(fmt.Sprintf("cookie %.40q", strings.ReplaceAll(text, own, "<cluster>")), r,
 				badRequest.with("cleared", func(got answer) string {
 					if line := strings.Join(got.header.Values("Set-Cookie"), "; "); !strings.Contains(line, indexCookie+"=;") || !strings.Contains(line, "Max-Age=0") {
 						return fmt.Sprintf("Set-Cookie is %q", line)

@@ -164,7 +164,7 @@ func (a *attack) otherUserRows(s, other owned) []row {
 	unknown := "/api/sessions/by-id/" + stranger[4:strings.IndexByte(stranger, '.')] + "/"
 	var rows []row
 	for _, path := range []string{byID, unknown, "/api/sessions/by-id/rubbish/", "/api/sessions/by-id/" + strings.ToUpper(s.id) + "/"} {
-		input := strings.Replace(strings.Replace(path, other.id, "<another's>", 1), unknown[len("/api/sessions/by-id/"):], "<unknown>/", 1)
+		input := strings.NewReplacer(other.id, "<another's>", unknown[len("/api/sessions/by-id/"):], "<unknown>/", strings.ToUpper(s.id), "<OWN>").Replace(path)
 		for _, r := range []request{
 			{method: "GET", path: path},
 			{method: "PATCH", path: path, body: `{"label":"mine"}`},

@@ -13,7 +13,7 @@ type row struct {
 	input string
 	want  string
 	long  bool // waits for long: left out by -short
-	alone bool // other rows of the group must not run beside it; a row that is not may wait while they do
+	alone bool // the group waits until it has ended; the others run beside what follows
 	try   func(ctx context.Context) verdict
 }
 
@@ -51,7 +51,7 @@ func waits(input, want string, try func(context.Context) verdict) row {
 	return row{input: input, want: want, try: try}
 }
 
-// steps is the row of something with several requests, during which no other row runs.
+// steps is the row of something with several requests.
 func steps(input, want string, try func(context.Context) verdict) row {
 	return row{input: input, want: want, alone: true, try: try}
 }
