@@ -28,7 +28,7 @@ func (a *attack) canaryRows(ctx context.Context) ([]row, error) {
 		steps("the search itself: a secret that was planted", "found, as text and raw", func(context.Context) verdict { return hunt.selfTest(s.token) }),
 		steps("log files of the nodes", "no secret", func(context.Context) verdict {
 			total := 0
-			for _, n := range a.nodes {
+			for _, n := range a.everyone() {
 				size, fault := hunt.file(n.logFile)
 				if fault != "" {
 					return wrong("%s", fault)
@@ -39,10 +39,10 @@ func (a *attack) canaryRows(ctx context.Context) ([]row, error) {
 		}),
 		steps("keys.json", "no secret, only hashes", func(context.Context) verdict {
 			size, fault := hunt.file(filepath.Join(a.dir, "keys.json"))
-			return verdict{fmt.Sprintf("none of %d in %d bytes", len(hunt.secrets), size), fault}
+			return verdict{got: fmt.Sprintf("none of %d in %d bytes", len(hunt.secrets), size), wrong: fault}
 		}),
 	}
-	for _, n := range a.nodes {
+	for _, n := range a.everyone() {
 		rows = append(rows,
 			steps("every byte in the data directory of "+n.id, "no secret", func(context.Context) verdict { return hunt.dir(n.dir) }),
 			steps("/metrics of "+n.id, "no secret", func(ctx context.Context) verdict {
@@ -58,6 +58,13 @@ func (a *attack) canaryRows(ctx context.Context) ([]row, error) {
 		}),
 		steps("/cluster/status", "no secret", func(ctx context.Context) verdict {
 			return a.huntAnswer(ctx, hunt, request{node: a.nodes[0], path: "/cluster/status", auth: operator})
+		}),
+		steps("an archive of the cluster", "no secret", func(ctx context.Context) verdict {
+			download := request{node: a.nodes[0], path: "/cluster/snapshot", auth: operator}
+			if got := ask(ctx, download); got.status == http.StatusNotFound {
+				return leftOut("this binary has no /cluster/snapshot")
+			}
+			return a.huntAnswer(ctx, hunt, download)
 		}),
 		steps("a read of a session", "no secret", func(ctx context.Context) verdict {
 			return a.huntAnswer(ctx, hunt, strongRead(a.nodes[0], s.token))

@@ -6,6 +6,7 @@
 // out. The groups:
 //
 //	http        what two parsers may read differently; sizes, types, bodies; stalled and slow connections
+//	https       the same heads through TLS; floods and forbidden frames of HTTP/2, against a fourth node
 //	tokens      session tokens that are nearly right, in the wrong place, or somebody else's
 //	rotation    a used-up token ends its session and the thief's (waits for a minute, beside the other groups)
 //	identical   answers to all bad tokens are the same, byte for byte

@@ -22,6 +22,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{name: "http", rows: (*attack).httpRows},
+		{name: "https", rows: (*attack).httpsRows},
 		{name: "tokens", rows: (*attack).tokenRows},
 		{name: "rotation", rows: (*attack).rotationRows, beside: true},
 		{name: "identical", rows: (*attack).identicalRows},
@@ -54,7 +55,6 @@ func (a *attack) chosen() []group {
 type result struct {
 	row
 	verdict
-	left bool // left out
 	took time.Duration
 }
 
@@ -90,7 +90,7 @@ func (a *attack) runRows(ctx context.Context, g group) []result {
 		results[i].row = r
 		switch {
 		case r.long && a.cfg.short:
-			results[i].left = true
+			results[i].verdict = leftOut("-short: it waits for long")
 		case r.alone:
 			results[i] = tryRow(ctx, r)
 		default:

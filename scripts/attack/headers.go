@@ -152,7 +152,7 @@ func (a *attack) validLogs() row {
 			return wrong("%v", err)
 		}
 		lines := 0
-		for _, n := range a.nodes {
+		for _, n := range a.everyone() {
 			raw, err := os.ReadFile(n.logFile)
 			if err != nil {
 				return wrong("%v", err)

@@ -14,7 +14,8 @@ func (a *attack) httpRows(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	rows := a.slowRows(s) // first, as they wait beside the others
-	rows = append(rows, a.headRows()...)
+	rows = append(rows, headRows(a.nodes[0])...)
+	rows = append(rows, hello(a.nodes[0]))
 	rows = append(rows, a.targetRows()...)
 	rows = append(rows, a.typeRows(s)...)
 	return append(rows, a.bodyRows(s)...), nil
@@ -24,8 +25,7 @@ func (a *attack) httpRows(ctx context.Context) ([]row, error) {
 const smuggled = "GET /livez HTTP/1.1\r\nHost: x\r\nX: smuggled\r\n\r\n"
 
 // headRows are heads that two parsers on one way may read differently.
-func (a *attack) headRows() []row {
-	n := a.nodes[0]
+func headRows(n *node) []row {
 	var rows []row
 	for _, h := range []struct{ input, bytes string }{
 		{"Content-Length and Transfer-Encoding", "POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
@@ -54,7 +54,6 @@ func (a *attack) headRows() []row {
 		{"no Host", "GET /livez HTTP/1.1\r\n\r\n"},
 		{"two Hosts", "GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"},
 		{"HTTP/3.0 in the first line", "GET /livez HTTP/3.0\r\nHost: x\r\n\r\n"},
-		{"a TLS hello to the plain port", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 rubbish\r\n\r\n"},
 	} {
 		rows = append(rows, sends(h.input, func(ctx context.Context) answer { return raw(ctx, n, h.bytes, smuggled) }, badRequest.hangsUp()))
 	}
@@ -74,6 +73,12 @@ func (a *attack) headRows() []row {
 		func(ctx context.Context) answer {
 			return raw(ctx, n, "POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", smuggled)
 		}, problem(http.StatusMethodNotAllowed, "method_not_allowed").hangsUp()))
+}
+
+func hello(n *node) row {
+	return sends("a TLS hello to the plain port", func(ctx context.Context) answer {
+		return raw(ctx, n, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 rubbish\r\n\r\n")
+	}, badRequest.hangsUp())
 }
 
 // targetRows are targets that name another host, or a path in another spelling.

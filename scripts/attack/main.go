@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -58,6 +59,7 @@ type attack struct {
 	issuer   *issuer
 	cluster  *cluster
 	nodes    []*node // the cluster's
+	alone    []*node // a node that is its own cluster and speaks TLS, once a group has needed it
 	secrets  *secrets
 	begun    map[string]chan []result // the groups that run beside the others
 }
@@ -124,3 +126,6 @@ func (a *attack) close() error {
 	}
 	return os.RemoveAll(a.dir)
 }
+
+// everyone are all nodes that have served.
+func (a *attack) everyone() []*node { return slices.Concat(a.nodes, a.alone) }

@@ -12,8 +12,17 @@ import (
 type node struct {
 	id, httpAddr, clusterAddr, gossipAddr string
 	dir, logFile                          string
+	secure                                bool // it speaks TLS to clients, with a certificate that nobody knows
 	args                                  []string
 	process                               atomic.Pointer[child] // changes when the node is started again
+}
+
+// url is where the node serves a path.
+func (n *node) url(path string) string {
+	if n.secure {
+		return "https://" + n.httpAddr + path
+	}
+	return "http://" + n.httpAddr + path
 }
 
 // awaitReady waits until /readyz answers 200, and gives up at once if the process has ended.

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -16,17 +17,13 @@ const rawWait = 3 * time.Second
 
 // raw sends bytes that no HTTP library would, and reads answers until the node ends the connection or stays silent.
 func raw(ctx context.Context, n *node, chunks ...string) answer {
-	return rawFor(ctx, n, rawWait, chunks...)
-}
-
-func rawFor(ctx context.Context, n *node, wait time.Duration, chunks ...string) answer {
 	began := time.Now()
-	connection, err := dial(ctx, n.httpAddr)
+	connection, err := dialHTTP(ctx, n, "http/1.1")
 	if err != nil {
 		return answer{err: err}
 	}
 	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(wait))
+	_ = connection.SetDeadline(time.Now().Add(rawWait))
 	for _, chunk := range chunks {
 		if _, err := io.WriteString(connection, chunk); err != nil {
 			break // the node may have answered and hung up already
@@ -54,4 +51,18 @@ func dial(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return d.DialContext(ctx, "tcp", addr)
+}
+
+// dialHTTP connects to where the node serves clients, through TLS if it does.
+func dialHTTP(ctx context.Context, n *node, protocol string) (net.Conn, error) {
+	connection, err := dial(ctx, n.httpAddr)
+	if err != nil || !n.secure {
+		return connection, err
+	}
+	secure := tls.Client(connection, anyCertificate(protocol))
+	_ = connection.SetDeadline(time.Now().Add(rawWait))
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, connection.Close())
+	}
+	return secure, connection.SetDeadline(time.Time{})
 }

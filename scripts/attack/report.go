@@ -28,9 +28,9 @@ func (r *report) group(name string, results []result) {
 	for _, one := range results {
 		mark, got := "✓", one.got
 		switch {
-		case one.left:
-			mark, got = "–", "LEFT OUT by -short"
-			r.left = append(r.left, name+": "+one.input)
+		case one.left != "":
+			mark, got = "–", "LEFT OUT, "+one.left
+			r.left = append(r.left, fmt.Sprintf("%s: %s (%s)", name, one.input, one.left))
 		case one.wrong != "":
 			mark = "✗"
 			r.wrong++

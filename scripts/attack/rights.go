@@ -197,6 +197,23 @@ func (a *attack) otherUserRows(s, other owned) []row {
 			node: n, path: listPath + "?user_id=" + other.user, auth: "Bearer " + a.cluster.service, headers: confined,
 		}, forbidden),
 		asks("create with a session token alone", request{node: n, method: "POST", path: createPath, body: "{}", auth: s.auth()}, forbidden),
+		steps("own events with another's user_id", "none of another's", func(ctx context.Context) verdict {
+			got := ask(ctx, request{node: n, path: "/api/sessions/events/?user_id=" + other.user, auth: s.auth()})
+			switch events, listed := got.member("events").([]any); {
+			case got.err != nil || got.status == http.StatusOK && (!listed || len(events) == 0) || got.status >= 500:
+				return wrong("%s %.300s", got, got.body)
+			case strings.Contains(got.body, other.id):
+				return wrong("another's events")
+			}
+			return right("%s", got)
+		}),
+		asks("events after rubbish", request{node: n, path: "/api/sessions/events/?after=rubbish", auth: s.auth()}, badRequest),
+		asks("events after -1", request{node: n, path: "/api/events/?after=-1-0", auth: "Bearer " + a.cluster.service}, badRequest),
+		asks("1,001 events", request{node: n, path: "/api/sessions/events/?limit=1001", auth: s.auth()}, badRequest),
+		asks("events of an unknown type", request{node: n, path: "/api/events/?type=rubbish", auth: "Bearer " + a.cluster.service}, badRequest),
+		asks("a stream from a Last-Event-ID of rubbish", request{
+			node: n, path: "/api/sessions/current/events/", auth: s.auth(), headers: []string{"Last-Event-ID", "rubbish"},
+		}, badRequest),
 		asks("a cursor of rubbish", request{node: n, path: listPath + "?cursor=rubbish", auth: s.auth()}, badRequest),
 		asks("a limit of -1", request{node: n, path: listPath + "?limit=-1", auth: s.auth()}, badRequest),
 		asks("a limit beyond 64 bits", request{node: n, path: listPath + "?limit=99999999999999999999", auth: s.auth()}, badRequest),
@@ -223,7 +240,7 @@ func (a *attack) oldVersion(ctx context.Context) verdict {
 	}
 	patch.node = a.nodes[1]
 	got := ask(ctx, patch)
-	return verdict{got.String(), problem(http.StatusPreconditionFailed, "version_conflict").check(got)}
+	return verdict{got: got.String(), wrong: problem(http.StatusPreconditionFailed, "version_conflict").check(got)}
 }
 
 func (a *attack) reusedKey(ctx context.Context) verdict {
@@ -237,5 +254,5 @@ func (a *attack) reusedKey(ctx context.Context) verdict {
 	}
 	patch.node, patch.body = a.nodes[1], `{"a":2}`
 	got := ask(ctx, patch)
-	return verdict{got.String(), problem(http.StatusConflict, "idempotency_conflict").check(got)}
+	return verdict{got: got.String(), wrong: problem(http.StatusConflict, "idempotency_conflict").check(got)}
 }

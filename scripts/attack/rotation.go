@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -38,7 +37,7 @@ func (a *attack) rotationRows(ctx context.Context) ([]row, error) {
 	}, nil
 }
 
-// rotate asks for a new token; empty is that the old one is kept. Another group may have killed a node: then the next
+// rotate asks for a new token; empty means that the old one is kept. Another group may have killed a node: then the next
 // one is asked.
 func (a *attack) rotate(ctx context.Context, token string) (string, error) {
 	var last error
@@ -90,5 +89,5 @@ func (a *attack) usedUp(ctx context.Context) verdict {
 	if err != nil || types["suspicious"] == 0 || types["revoked"] == 0 {
 		return wrong("the events are %v: %v", types, err)
 	}
-	return right("%s", fmt.Sprint("401, 401, events ", types))
+	return right("401, 401, events %v", types)
 }

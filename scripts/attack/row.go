@@ -17,10 +17,13 @@ type row struct {
 	try   func(ctx context.Context) verdict
 }
 
-// A verdict is what came of a row: got, for people, and what is wrong with it, empty if it is right.
-type verdict struct{ got, wrong string }
+// A verdict is what came of a row: got, for people, and what is wrong with it, empty if it is right. A row that could not
+// be tried says why it was left out instead.
+type verdict struct{ got, wrong, left string }
 
 func right(format string, args ...any) verdict { return verdict{got: fmt.Sprintf(format, args...)} }
+
+func leftOut(why string) verdict { return verdict{left: why} }
 
 func wrong(format string, args ...any) verdict {
 	text := fmt.Sprintf(format, args...)
@@ -37,7 +40,7 @@ type expectation struct {
 func sends(input string, send func(context.Context) answer, want expectation) row {
 	return row{input: input, want: want.text, alone: true, try: func(ctx context.Context) verdict {
 		got := send(ctx)
-		return verdict{got.String(), want.check(got)}
+		return verdict{got: got.String(), wrong: want.check(got)}
 	}}
 }
 
