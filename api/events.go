@@ -50,12 +50,12 @@ func (s *Server) allEvents(c *call) error {
 		return err
 	}
 	if wantsStream(c.r.Header) {
-		resume, after, err := c.resumption()
+		after, err := c.resumption(s.sessions.Index())
 		if err != nil {
 			return err
 		}
 		return s.stream(c, session.Follow{
-			UserID: request.UserID, Session: request.Session, Type: request.Type, Resume: resume, After: after,
+			UserID: request.UserID, Session: request.Session, Type: request.Type, After: after,
 		}, asItIs)
 	}
 	if err := c.eventPage(&request); err != nil {

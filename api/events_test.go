@@ -65,6 +65,7 @@ type hearer struct {
 	t        *testing.T
 	response *http.Response
 	lines    *bufio.Reader
+	begins   string // the id to come back with
 }
 
 func (n *node) listen(path string, headers ...string) *hearer {
@@ -83,8 +84,9 @@ func (n *node) listen(path string, headers ...string) *hearer {
 		n.t.Fatalf("%d %s", response.StatusCode, got)
 	}
 	l := &hearer{t: n.t, response: response, lines: bufio.NewReader(response.Body)}
-	if first := l.frame(); first != "retry: 1000" {
-		n.t.Fatalf("the stream begins with %q", first)
+	var ok bool
+	if l.begins, ok = strings.CutSuffix(strings.TrimPrefix(l.frame(), "id: "), "|retry: 1000"); !ok {
+		n.t.Fatalf("the stream begins with %q", l.begins)
 	}
 	return l
 }
@@ -117,8 +119,8 @@ func TestAnOwnStreamTellsWhatHappensAndEndsWithTheSession(t *testing.T) {
 	mine, id := n.login(`{"user_id":"u1"}`)
 	n.sessions.say(n.event(5, session.EventCreated, id, "u1")) // before: nothing of a stream that begins now
 	l := n.listen("/api/sessions/current/events/", asCookie(mine))
-	if got := n.sessions.followed; got.Session.String() != id || !got.Resume || got.After.Index != n.sessions.index {
-		t.Errorf("the stream asks for %+v", got)
+	if got := n.sessions.followed; got.Session.String() != id || got.After.Index != n.sessions.index || l.begins != got.After.String() {
+		t.Errorf("the stream asks for %+v, and begins with %s", got, l.begins)
 	}
 	for header, want := range map[string]string{"Cache-Control": "no-store", "Holdfast-Node": "n1", "X-Accel-Buffering": "no"} {
 		if got := l.response.Header.Get(header); got != want {
@@ -164,7 +166,7 @@ func TestAServiceFollowsAllByType(t *testing.T) {
 	n := newNode(t, nil)
 	_, id := n.login(`{"user_id":"u1"}`)
 	l := n.listen("/api/events/?type=suspicious", bearer(n.service), "Accept: text/html, text/event-stream;q=0.9")
-	if n.sessions.followed.Type != session.EventSuspicious || n.sessions.followed.Resume {
+	if n.sessions.followed.Type != session.EventSuspicious || n.sessions.followed.After.Index != n.sessions.index {
 		t.Errorf("it follows %+v", n.sessions.followed)
 	}
 	n.sessions.say(n.event(100, session.EventSuspicious, id, "u1"))

@@ -375,10 +375,8 @@ func (m *memory) Follow(ctx context.Context, f session.Follow) (session.Stream, 
 	defer m.mu.Unlock()
 	m.followed = f
 	stream := &memoryStream{m: m, live: make(chan session.Event, 100), gone: make(chan error, 1)}
-	if f.Resume {
-		for _, e := range page.Events {
-			stream.live <- e
-		}
+	for _, e := range page.Events {
+		stream.live <- e
 	}
 	m.streams = append(m.streams, stream)
 	return stream, nil

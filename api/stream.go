@@ -32,29 +32,28 @@ func (s *Server) followCurrent(c *call) error {
 	if err != nil {
 		return err
 	}
-	resumed, after, err := c.resumption()
+	after, err := c.resumption(view.Index) // else whatever has happened since the session was seen alive
 	if err != nil {
 		return err
 	}
-	if !resumed {
-		// Whatever has happened since the session was seen alive.
-		after = session.EventID{Index: view.Index.Index, Ordinal: math.MaxUint32}
-	}
 	c.index = view.Index
-	return s.stream(c, session.Follow{Session: view.Session.ID, Resume: true, After: after}, forOwner)
+	return s.stream(c, session.Follow{Session: view.Session.ID, After: after}, forOwner)
 }
 
 // resumption reads where a client that comes back has stopped: Last-Event-ID, or ?after= for those that cannot set it.
-func (c *call) resumption() (there bool, after session.EventID, err error) {
+// For one that comes for the first time it is the index of now.
+func (c *call) resumption(now session.Index) (after session.EventID, err error) {
 	text, there, err := c.header(headerLastEventID)
 	if err == nil && !there {
 		text, there, err = c.query("after")
 	}
-	if err != nil || !there || text == "" {
-		return false, after, err
+	if err != nil {
+		return after, err
 	}
-	after, err = session.ParseEventID(text)
-	return true, after, err
+	if !there || text == "" {
+		return session.EventID{Index: now.Index, Ordinal: math.MaxUint32}, nil
+	}
+	return session.ParseEventID(text)
 }
 
 // A naming says what a stream calls an event, empty if it is none of its reader's business, and whether it is the last.
@@ -94,7 +93,7 @@ func (s *Server) stream(c *call, want session.Follow, name naming) error {
 	c.w.Header()[headerContentType] = eventStream
 	c.set("X-Accel-Buffering", "no") // nginx would gather what is meant for now
 	out := newSSE(c)
-	if err := out.begin(); err != nil {
+	if err := out.begin(want.After); err != nil {
 		return nil // nobody is left to be told, here and below
 	}
 	s.metrics.streams.Add(1)
@@ -126,8 +125,9 @@ type sse struct {
 
 func newSSE(c *call) *sse { return &sse{c: c, control: http.NewResponseController(c.w)} }
 
-// begin sends the head. The timeouts of ordinary requests end here: a stream has its own.
-func (o *sse) begin() error {
+// begin sends the head, and the id to come back with if the stream breaks before its first event. The timeouts of
+// ordinary requests end here: a stream has its own.
+func (o *sse) begin(at session.EventID) error {
 	if err := o.control.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -139,7 +139,8 @@ func (o *sse) begin() error {
 		return err
 	}
 	o.c.head(http.StatusOK)
-	o.buf = appendInt(append(o.buf[:0], "retry: "...), streamRetry.Milliseconds())
+	o.buf = append(append(o.buf[:0], "id: "...), at.String()...)
+	o.buf = appendInt(append(o.buf, "\nretry: "...), streamRetry.Milliseconds())
 	o.buf = append(o.buf, "\n\n"...)
 	return o.flush()
 }

@@ -58,14 +58,14 @@ type follower struct {
 	gone  error
 }
 
-// Follow begins a stream. With Resume it begins with what has happened since
-// After, as far as it is kept.
+// Follow begins a stream, with what has happened since After as far as it is
+// kept.
 func (s *Sessions) Follow(ctx context.Context, want session.Follow) (session.Stream, error) {
 	if _, err := s.admit(ctx, session.Consistency{}); err != nil {
 		return nil, err
 	}
 	f := &follower{
-		s: s, want: want, resumed: !want.Resume, news: make(chan struct{}, 1),
+		s: s, want: want, news: make(chan struct{}, 1),
 		resume: session.ListEvents{After: want.After, UserID: want.UserID, Session: want.Session, Type: want.Type, Limit: session.MaxEventLimit},
 	}
 	var err error
@@ -224,6 +224,7 @@ func (d *feed) hand(to map[*follower]struct{}, e *session.Event) {
 	for f := range to {
 		switch {
 		case f.want.Type != 0 && f.want.Type != e.Type:
+		case e.ID.Compare(f.want.After) <= 0: // another node was further when it told of this
 		case len(f.queue) >= maxQueued:
 			d.drop(f, session.ErrOverloaded.With("the reader of this event stream is too slow: resume it"))
 		default:

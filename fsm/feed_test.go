@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 
@@ -12,9 +13,10 @@ import (
 	"github.com/holdfastdb/holdfast/session"
 )
 
-// follow begins a stream that the test ends.
+// follow begins a stream of what happens from now on, which the test ends.
 func (m *member) follow(t *testing.T, want session.Follow) session.Stream {
 	t.Helper()
+	want.After = session.EventID{Index: m.Index().Index, Ordinal: math.MaxUint32}
 	stream, err := m.Follow(t.Context(), want)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,7 @@ func TestAStreamHasNoGapAndNoDouble(t *testing.T) {
 	// Streams come and go meanwhile, each going on where the last one has stopped.
 	var got []session.Event
 	for len(got) < sessions+1 {
-		stream, err := l.members[len(got)%2].Follow(t.Context(), session.Follow{UserID: "alice", Resume: true, After: resumed})
+		stream, err := l.members[len(got)%2].Follow(t.Context(), session.Follow{UserID: "alice", After: resumed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,4 +167,26 @@ func TestStreamsHaveALimitAndEndWithTheService(t *testing.T) {
 	}
 	_, err = m.Follow(t.Context(), session.Follow{})
 	wantCode(t, err, session.CodeDraining)
+}
+
+// A stream that comes from a node that was further tells nothing twice.
+func TestAStreamResumesOnANodeThatIsBehind(t *testing.T) {
+	l := newTestLog(t, 2)
+	leader, slow := l.members[0], l.members[1]
+	leader.login("alice", "")
+	l.set(func() { slow.behind = true })
+	for range 5 {
+		leader.login("alice", "")
+	}
+	all := leader.events()
+	stream, err := slow.Follow(t.Context(), session.Follow{After: all[3].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stream.Close)
+	l.set(func() { slow.behind = false })
+	leader.login("alice", "")
+	if diff := cmp.Diff(leader.events()[4:], next(t, stream, 3)); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -142,13 +142,12 @@ type EventPage struct {
 	Index  Index
 }
 
-// Follow asks for events as they happen: of one session, of one user, or of all.
-// With Resume those after After come first.
+// Follow asks for events as they happen, those after After: of one session, of
+// one user, or of all.
 type Follow struct {
 	Session ID
 	UserID  string
 	Type    EventType
-	Resume  bool
 	After   EventID
 }
 

@@ -79,7 +79,7 @@ func (p *program) root() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.AddCommand(
 		p.serverVerb(), p.devVerb(),
-		p.clusterGroup(), p.sessionsGroup(), p.cleanupVerb(),
+		p.clusterGroup(), p.sessionsGroup(), p.eventsGroup(), p.cleanupVerb(),
 		p.keysGroup(), p.clusterKeyGroup(),
 		p.benchVerb(), p.versionVerb(),
 	)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 )
@@ -46,6 +47,14 @@ func printable(text string) string {
 		}
 	}
 	return text
+}
+
+// listed joins names for a sentence.
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return printable(strings.Join(names, ", "))
 }
 
 // isTerminal says whether w is somebody's screen.

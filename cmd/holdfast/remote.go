@@ -89,12 +89,30 @@ func (r *refusal) Error() string {
 	return text + ")"
 }
 
+func refusedBy(addr string, status int, body []byte) error {
+	refused := &refusal{addr: addr, status: status}
+	_ = json.Unmarshal(body, refused) // what is no problem document still has its status
+	return refused
+}
+
 // ask calls the nodes in their order until one answers, and decodes the answer's body into out. A node that cannot be
 // reached, or that says that it cannot serve now, is passed over: no verb here does harm when it is done twice.
 func (r *remote) ask(ctx context.Context, method, path string, out any) error {
+	return r.send(ctx, method, path, nil, out)
+}
+
+// send is ask with a body, which is sent as JSON; in, and out for an answer without a body, may be nil.
+func (r *remote) send(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
 	var faults []error
 	for _, addr := range r.addrs {
-		err := r.askOne(ctx, addr, method, path, out)
+		err := r.sendOne(ctx, addr, method, path, body, out)
 		refused, answered := errors.AsType[*refusal](err)
 		if err == nil || (answered && refused.status != http.StatusServiceUnavailable) || ctx.Err() != nil {
 			return err
@@ -115,18 +133,21 @@ func oneLine(faults []error) error {
 	return errors.New(strings.Join(texts, "; "))
 }
 
-func (r *remote) askOne(ctx context.Context, addr, method, path string, out any) error {
+func (r *remote) sendOne(ctx context.Context, addr, method, path string, body []byte, out any) error {
 	base, err := baseURL(addr)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, base+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Authorization", "Bearer "+r.key)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	response, err := askClient.Do(request)
 	if err != nil {
 		// The library's own text repeats the method and the address.
@@ -136,16 +157,17 @@ func (r *remote) askOne(ctx context.Context, addr, method, path string, out any)
 		return fmt.Errorf("%s does not answer: %w", addr, err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("%s broke off its answer: %w", addr, err)
 	}
 	if response.StatusCode/100 != 2 {
-		refused := &refusal{addr: addr, status: response.StatusCode}
-		_ = json.Unmarshal(body, refused) // what is no problem document still has its status
-		return refused
+		return refusedBy(addr, response.StatusCode, answer)
 	}
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(out); err != nil {
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(bytes.NewReader(answer)).Decode(out); err != nil {
 		return fmt.Errorf("%s answers something that is not JSON: %w", addr, err)
 	}
 	return nil

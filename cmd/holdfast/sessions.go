@@ -9,8 +9,8 @@ import (
 )
 
 func (p *program) sessionsGroup() *cobra.Command {
-	cmd := p.group("sessions", "look at sessions")
-	cmd.AddCommand(p.sessionsStatsVerb())
+	cmd := p.group("sessions", "look at sessions, and end them")
+	cmd.AddCommand(p.sessionsListVerb(), p.sessionsGetVerb(), p.sessionsRevokeVerb(), p.sessionsRevokeUserVerb(), p.sessionsStatsVerb())
 	return cmd
 }
 

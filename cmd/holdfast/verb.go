@@ -16,6 +16,7 @@ type verb struct {
 	flags func(*pflag.FlagSet)
 	// args is how many arguments beside flags the verb takes.
 	args int
+	more bool // and any number beyond
 	// check joins all that is wrong with the flags' values; may be nil.
 	check func() error
 	run   func(ctx context.Context, args []string) error
@@ -35,6 +36,9 @@ func (p *program) command(v verb) *cobra.Command {
 			return cmd.Help()
 		}
 		for _, extra := range rest[min(v.args, len(rest)):] {
+			if v.more {
+				break
+			}
 			faults = append(faults, fmt.Errorf("unexpected argument %q", extra))
 		}
 		if len(rest) < v.args {
