@@ -62,6 +62,7 @@ func TestEventsTailFollowsFromNodeToNode(t *testing.T) {
 			w.WriteHeader(503)
 		case n == 4 && resumed == "5-0":
 			say(6)
+		case n == 5 && resumed == "6-0":
 			cancel() // somebody presses ^C
 		default:
 			t.Errorf("call %d resumes after %q", n, resumed)
