@@ -44,6 +44,10 @@ fmt: ## format the tree
 fuzz: ## fuzz every decoder, each for FOR (default 10s; 1000x counts runs)
 	scripts/fuzz $(FOR)
 
+.PHONY: attack
+attack: build ## throw all bad input that we know of at three real nodes; ARGS='-short' leaves out what waits for long
+	$(GO) run ./scripts/attack -bin bin/holdfast $(ARGS)
+
 .PHONY: bench
 bench: build ## measure three nodes against the floor; ARGS='-quick' for a smoke run
 	$(GO) run ./scripts/bench -bin bin/holdfast $(ARGS)
