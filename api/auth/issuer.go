@@ -15,6 +15,8 @@ const (
 	defaultCooldown     = 10 * time.Second
 	defaultRefreshEvery = 15 * time.Minute
 	defaultFetchTimeout = 5 * time.Second
+	// maxLeeway: clocks that differ by more are wrong, and to forgive them is to accept what has expired.
+	maxLeeway = time.Minute
 )
 
 // Issuer is one provider of login JWTs: Auth0, or any OIDC issuer.
@@ -41,7 +43,7 @@ type LoginConfig struct {
 	// MaxLifetime refuses a JWT whose exp is further from its iat (24h). Log out everywhere remembers its moment for
 	// this long, so that no JWT from before can outlive the memory of it.
 	MaxLifetime time.Duration
-	// Leeway forgives clocks that differ, at exp, nbf and iat (30s).
+	// Leeway forgives clocks that differ, at exp, nbf and iat (30s; a minute at most).
 	Leeway time.Duration
 	// Cooldown is the least time between two fetches of one key set, whoever asks for whatever kid (10s).
 	Cooldown time.Duration
@@ -87,6 +89,9 @@ func (c LoginConfig) Validate() error {
 		if d < 0 {
 			faults = append(faults, fmt.Errorf("%s: %s is negative", name, d))
 		}
+	}
+	if c.Leeway > maxLeeway {
+		faults = append(faults, fmt.Errorf("leeway: %s is more than %s", c.Leeway, maxLeeway))
 	}
 	for i, issuer := range c.Issuers {
 		if err := issuer.validate(); err != nil {
