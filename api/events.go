@@ -31,17 +31,7 @@ func (s *Server) ownEvents(c *call) error {
 
 // allEvents answers GET /api/events/, for services: a page, or with Accept: text/event-stream whatever happens from now on.
 func (s *Server) allEvents(c *call) error {
-	who, err := c.identify()
-	if err != nil {
-		return err
-	}
-	if err := who.needKey(); err != nil {
-		return err
-	}
-	if who.sent {
-		return session.ErrForbidden.With("these events are of all users: ask without Holdfast-Session")
-	}
-	at, err := c.consistency(&who)
+	at, err := c.serviceAlone("these events are of all users")
 	if err != nil {
 		return err
 	}

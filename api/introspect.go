@@ -9,17 +9,7 @@ import (
 
 // introspect answers POST /api/introspect/: for each token whether it is one of a live session, and which.
 func (s *Server) introspect(c *call) error {
-	who, err := c.identify()
-	if err != nil {
-		return err
-	}
-	if err := who.needKey(); err != nil {
-		return err
-	}
-	if who.sent {
-		return session.ErrForbidden.With("introspection is of any user's tokens: ask without Holdfast-Session")
-	}
-	at, err := c.consistency(&who)
+	at, err := c.serviceAlone("introspection is of any user's tokens")
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,22 @@ func (s *Server) patchUser(c *call) error {
 	return c.answerCount("updated", outcome, nil)
 }
 
+// serviceAlone demands a service key that speaks for no user, as what is asked for is of all of them, and says how fresh
+// the answer must be.
+func (c *call) serviceAlone(because string) (session.Consistency, error) {
+	who, err := c.identify()
+	if err != nil {
+		return session.Consistency{}, err
+	}
+	if err := who.needKey(); err != nil {
+		return session.Consistency{}, err
+	}
+	if who.sent {
+		return session.Consistency{}, session.ErrForbidden.With("%s: ask without Holdfast-Session", because)
+	}
+	return c.consistency(&who)
+}
+
 // statsAnswer is the body of GET /api/stats/.
 type statsAnswer struct {
 	Sessions      uint64 `json:"sessions"`
@@ -71,17 +87,7 @@ type statsAnswer struct {
 
 // stats answers GET /api/stats/.
 func (s *Server) stats(c *call) error {
-	who, err := c.identify()
-	if err != nil {
-		return err
-	}
-	if err := who.needKey(); err != nil {
-		return err
-	}
-	if who.sent {
-		return session.ErrForbidden.With("the statistics are of all users: ask without Holdfast-Session")
-	}
-	at, err := c.consistency(&who)
+	at, err := c.serviceAlone("the statistics are of all users")
 	if err != nil {
 		return err
 	}
