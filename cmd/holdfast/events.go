@@ -94,6 +94,8 @@ func (p *program) eventsTailVerb() *cobra.Command {
 --addr is asked, from where the last one stopped: no event is missed, none is printed twice.`,
 		flags: t.flags, check: t.check,
 		run: func(ctx context.Context, _ []string) error {
+			ctx, stop := interruptible(ctx)
+			defer stop()
 			if t.once {
 				return p.printKept(ctx, t)
 			}

@@ -57,7 +57,7 @@ func TestEventsTailFollowsFromNodeToNode(t *testing.T) {
 			fmt.Fprint(w, "id: 3-9\nretry: 1000\n\n") // and breaks before anything has happened
 		case n == 2 && resumed == "3-9":
 			say(4, 5)
-			fmt.Fprint(w, "id: 6-0\nevent: rev") // broken off in the middle: it counts as not seen
+			fmt.Fprintf(w, "id: 6-0\nevent: revoked\ndata: %s\n", eventJSON(6, "alice")[:40]) // broken off in the middle: it counts as not seen
 		case n == 3 && resumed == "5-0":
 			w.WriteHeader(503)
 		case n == 4 && resumed == "5-0":
@@ -78,6 +78,34 @@ func TestEventsTailFollowsFromNodeToNode(t *testing.T) {
 	}
 	if want := eventJSON(4, "alice") + "\n" + eventJSON(5, "alice") + "\n" + eventJSON(6, "alice") + "\n"; out.String() != want {
 		t.Errorf("got %s\nwant %s", &out, want)
+	}
+}
+
+func TestWhatANodeSaysCannotMoveTheCursor(t *testing.T) {
+	_, _, errs := verbAgainst(t, answering(403, `{"code":"forbid\u001b[2Jden","detail":"\u001b[2Jno\u202e"}`), "events", "tail")
+	if strings.ContainsAny(errs, "\x1b\u202e") {
+		t.Errorf("%q", errs)
+	}
+}
+
+// A first node may have ended the session without saying so.
+func TestARevokedSessionThatIsGoneAfterAnUnknownOutcomeIsDone(t *testing.T) {
+	var calls atomic.Int32
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) == 1 {
+			w.WriteHeader(503)
+			fmt.Fprint(w, `{"code":"outcome_unknown"}`)
+			return
+		}
+		w.WriteHeader(404)
+		fmt.Fprint(w, `{"code":"not_found"}`)
+	}
+	node := httptest.NewServer(http.HandlerFunc(handler))
+	defer node.Close()
+	var out, errs bytes.Buffer
+	p := &program{environ: []string{"HOLDFAST_KEY=hfk_secret", "HOLDFAST_ADDR=" + node.URL + "," + node.URL}, stdout: &out, stderr: &errs}
+	if code := p.main(t.Context(), []string{"sessions", "revoke", "0195-a"}); code != exitDone || !strings.HasPrefix(out.String(), "1 ") {
+		t.Errorf("%d %s %s", code, &out, &errs)
 	}
 }
 

@@ -79,18 +79,24 @@ func (p *program) followOne(ctx context.Context, t *tail, addr string, last *str
 		body, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // the status says enough
 		return refusedBy(addr, response.StatusCode, body)
 	}
+	var id, data string // of the event that is being read
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxStreamLine)
 	for lines.Scan() {
 		silence.Reset(streamSilence)
-		// An id comes before its data: it counts once that is printed, or at once at the beginning, where it has none.
+		// An event counts at the empty line that ends it: one that was broken off comes again.
 		switch field, value, _ := strings.Cut(lines.Text(), ": "); {
-		case field == "id" && *last == "":
-			*last = value
+		case field == "id":
+			id = value
 		case field == "data":
-			if *last, err = p.printEvent(t.output, []byte(value)); err != nil {
+			data = value
+		case lines.Text() == "" && data != "":
+			if _, err := p.printEvent(t.output, []byte(data)); err != nil {
 				return err
 			}
+			fallthrough
+		case lines.Text() == "" && id != "":
+			*last, id, data = id, "", ""
 		}
 	}
 	if cause := context.Cause(ctx); cause != nil {

@@ -42,7 +42,7 @@ func writeTable(w io.Writer, header []any, rows [][]any) {
 
 func printable(text string) string {
 	for _, r := range text {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
 			return fmt.Sprintf("%q", text)
 		}
 	}

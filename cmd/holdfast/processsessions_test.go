@@ -149,9 +149,12 @@ func (n *processNode) streamEvents(after string, to func(id string)) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d", response.StatusCode)
 	}
+	id := ""
 	lines := bufio.NewScanner(response.Body)
 	for lines.Scan() {
-		if id, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+		if text, ok := strings.CutPrefix(lines.Text(), "id: "); ok {
+			id = text
+		} else if strings.HasPrefix(lines.Text(), "data: ") { // the first id has none
 			to(id)
 		}
 	}

@@ -82,9 +82,9 @@ func (r *refusal) Error() string {
 	if sentence == "" {
 		sentence = http.StatusText(r.status)
 	}
-	text := fmt.Sprintf("%s answers: %s (%d", r.addr, strings.TrimSuffix(sentence, "."), r.status)
+	text := fmt.Sprintf("%s answers: %s (%d", r.addr, printable(strings.TrimSuffix(sentence, ".")), r.status)
 	if r.Code != "" {
-		text += " " + r.Code
+		text += " " + printable(r.Code)
 	}
 	return text + ")"
 }
@@ -96,7 +96,8 @@ func refusedBy(addr string, status int, body []byte) error {
 }
 
 // ask calls the nodes in their order until one answers, and decodes the answer's body into out. A node that cannot be
-// reached, or that says that it cannot serve now, is passed over: no verb here does harm when it is done twice.
+// reached, or that says that it cannot serve now, is passed over: no verb here does harm when it is done twice. Where the
+// outcome on one node is not known, what the next says of a repetition may be of the first.
 func (r *remote) ask(ctx context.Context, method, path string, out any) error {
 	return r.send(ctx, method, path, nil, out)
 }

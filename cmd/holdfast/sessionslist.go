@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/holdfastdb/holdfast/session"
 )
 
 // sessionView is what a table shows of the API's session object.
@@ -127,6 +130,29 @@ func (p *program) sessionsGetVerb() *cobra.Command {
 
 func sessionPath(id string) string { return "/api/sessions/by-id/" + url.PathEscape(id) + "/" }
 
+// end ends a session. A node that does not know whether it has done so may have: then the session that another node does
+// not find is one that has ended.
+func (r *remote) end(ctx context.Context, id string) error {
+	unknown := false
+	var faults []error
+	for _, addr := range r.addrs {
+		err := r.sendOne(ctx, addr, http.MethodDelete, sessionPath(id), nil, nil)
+		refused, answered := errors.AsType[*refusal](err)
+		switch {
+		case err == nil, answered && refused.status == http.StatusNotFound && unknown:
+			return nil
+		case answered && refused.status != http.StatusServiceUnavailable, ctx.Err() != nil:
+			return err
+		}
+		// A node that broke off may have done it as well as one that says that it does not know.
+		dial, network := errors.AsType[*net.OpError](err)
+		reached := !network || dial.Op != "dial"
+		unknown = unknown || (!answered && reached) || (answered && refused.Code == string(session.CodeOutcomeUnknown))
+		faults = append(faults, err)
+	}
+	return oneLine(faults)
+}
+
 func (p *program) sessionsRevokeVerb() *cobra.Command {
 	r := &remote{}
 	return p.command(verb{
@@ -139,7 +165,7 @@ func (p *program) sessionsRevokeVerb() *cobra.Command {
 			}{Revoked: []string{}, Failed: map[string]string{}}
 			var faults []error
 			for _, id := range args {
-				if err := r.ask(ctx, http.MethodDelete, sessionPath(id), nil); err != nil {
+				if err := r.end(ctx, id); err != nil {
 					faults = append(faults, fmt.Errorf("%s: %w", printable(id), err))
 					result.Failed[id] = err.Error()
 					continue
@@ -179,8 +205,8 @@ func (p *program) sessionsRevokeUserVerb() *cobra.Command {
 			var done struct {
 				Revoked   uint64   `json:"revoked"`
 				Index     uint64   `json:"index"`
-				AppliedOn []string `json:"applied_on,omitempty"`
-				Missing   []string `json:"missing,omitempty"`
+				AppliedOn []string `json:"applied_on"`
+				Missing   []string `json:"missing"`
 			}
 			if err := r.send(ctx, http.MethodPost, path, map[string]string{"user_id": args[0]}, &done); err != nil {
 				return err
@@ -195,8 +221,11 @@ func (p *program) sessionsRevokeUserVerb() *cobra.Command {
 					fmt.Fprintf(p.stdout, "applied on: %s\n", listed(done.AppliedOn))
 				}
 			}
-			if len(done.Missing) > 0 {
+			switch {
+			case len(done.Missing) > 0:
 				return fmt.Errorf("not yet applied on: %s", listed(done.Missing))
+			case wait && len(done.AppliedOn) == 0:
+				return errors.New("done, but no node could be asked whether it has applied it")
 			}
 			return nil
 		},

@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // strangerWait is how long a stranger waits for bytes that must not come.
@@ -224,7 +226,7 @@ func (a *attack) otherKey(ctx context.Context) verdict {
 	if _, err := a.cluster.createClusterKey(ctx, keyFile); err != nil {
 		return wrong("%v", err)
 	}
-	ports, err := freePorts(3)
+	ports, err := harness.FreeAddrs(3)
 	if err != nil {
 		return wrong("%v", err)
 	}
@@ -237,11 +239,11 @@ func (a *attack) otherKey(ctx context.Context) verdict {
 	if err := a.cluster.start(n); err != nil {
 		return wrong("%v", err)
 	}
-	defer n.process.Load().kill()
-	if err := pause(ctx, 4*time.Second); err != nil {
+	defer n.process.Load().Kill()
+	if err := harness.Pause(ctx, 4*time.Second); err != nil {
 		return wrong("%v", err)
 	}
-	if n.process.Load().ended() {
+	if n.process.Load().Ended() {
 		if raw, _ := os.ReadFile(n.logFile); len(raw) > 0 {
 			return wrong("it did not even try: %.300s", raw)
 		}

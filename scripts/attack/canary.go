@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // canaryRows look for every secret that this run has used, as text and as the bytes that it stands for.
 func (a *attack) canaryRows(ctx context.Context) ([]row, error) {
-	if err := pause(ctx, 500*time.Millisecond); err != nil { // what is being written down is there by then
+	if err := harness.Pause(ctx, 500*time.Millisecond); err != nil { // what is being written down is there by then
 		return nil, err
 	}
 	s, err := a.newSession(ctx) // so that there is one, whatever groups were chosen

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 
 // A cluster is three nodes with keys of their own, in a directory of its own.
 type cluster struct {
-	children   *children
+	children   *harness.Children
 	bin, dir   string
 	service    string // a service key
 	operator   string // an operator key
@@ -31,7 +32,7 @@ type cluster struct {
 var keyPattern = regexp.MustCompile(`hf[ko]_[A-Za-z0-9_.-]+`)
 
 // startCluster makes keys, starts three nodes that trust the issuer, and waits until all of them are ready.
-func startCluster(ctx context.Context, children *children, bin, dir string, trusted *issuer) (c *cluster, err error) {
+func startCluster(ctx context.Context, children *harness.Children, bin, dir string, trusted *issuer) (c *cluster, err error) {
 	c = &cluster{children: children, bin: bin, dir: dir}
 	keyFile, keys := filepath.Join(dir, "cluster.key"), filepath.Join(dir, "keys.json")
 	if c.clusterKey, err = c.createClusterKey(ctx, keyFile); err != nil {
@@ -47,7 +48,7 @@ func startCluster(ctx context.Context, children *children, bin, dir string, trus
 		}
 	}
 	const size = 3
-	ports, err := freePorts(3 * size)
+	ports, err := harness.FreeAddrs(3 * size)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func (c *cluster) start(n *node) error {
 		return err
 	}
 	defer log.Close() // the child has its own descriptor
-	process, err := c.children.start(log, c.bin, n.args...)
+	process, err := c.children.Start(log, c.bin, n.args...)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (c *cluster) start(n *node) error {
 func (c *cluster) live() []*node {
 	var live []*node
 	for _, n := range c.nodes {
-		if !n.process.Load().ended() {
+		if !n.process.Load().Ended() {
 			live = append(live, n)
 		}
 	}
@@ -132,7 +133,7 @@ func (c *cluster) live() []*node {
 // leader asks the nodes which of them leads.
 func (c *cluster) leader(ctx context.Context) (*node, error) {
 	var leader *node
-	err := poll(ctx, 15*time.Second, func() error {
+	err := harness.Poll(ctx, 15*time.Second, func() error {
 		for _, n := range c.live() {
 			if n.probe(ctx, "/leaderz") {
 				leader = n
@@ -157,27 +158,4 @@ func (c *cluster) lastWords() error {
 		words = append(words, fmt.Errorf("%s said last:\n  %s", n.id, strings.Join(tail[max(0, len(tail)-lines):], "\n  ")))
 	}
 	return errors.Join(words...)
-}
-
-// freePorts finds addresses on loopback that are free for TCP and UDP. Somebody may take one before a node does; then
-// that node says so and the run fails.
-func freePorts(n int) ([]string, error) {
-	var addrs []string
-	for tries := 0; len(addrs) < n && tries < 20*n; tries++ {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer tcp.Close() // only now, so that no port is found twice
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		if err != nil {
-			continue
-		}
-		defer udp.Close()
-		addrs = append(addrs, tcp.Addr().String())
-	}
-	if len(addrs) < n {
-		return nil, errors.New("no free ports on loopback")
-	}
-	return addrs, nil
 }

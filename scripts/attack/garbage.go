@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const (
@@ -41,12 +43,12 @@ func (a *attack) garbageRows(ctx context.Context) ([]row, error) {
 
 // garbage measures an idle interval, kills a node if one is given, and then lets the clients loose on the others.
 func (a *attack) garbage(ctx context.Context, s owned, victim *node, noise uint64) verdict {
-	idle, err := a.growth(ctx, func() error { return pause(ctx, garbageTime) })
+	idle, err := a.growth(ctx, func() error { return harness.Pause(ctx, garbageTime) })
 	if err != nil {
 		return wrong("%v", err)
 	}
 	if victim != nil {
-		victim.process.Load().kill()
+		victim.process.Load().Kill()
 	}
 	survivors := a.cluster.live()
 	var stops []func()
@@ -90,7 +92,7 @@ func (a *attack) garbage(ctx context.Context, s owned, victim *node, noise uint6
 // growth is how far the log grows while something happens. After a kill it waits for a leader, which alone knows.
 func (a *attack) growth(ctx context.Context, during func() error) (uint64, error) {
 	applied := func() (index uint64, err error) {
-		err = poll(ctx, 10*time.Second, func() error {
+		err = harness.Poll(ctx, 10*time.Second, func() error {
 			status, err := a.status(ctx)
 			if err == nil && status.Leader == "" {
 				err = fmt.Errorf("no leader in %+v", status)
@@ -137,7 +139,7 @@ func (a *attack) strangers(ctx context.Context, nodes []*node) (counts map[int]i
 					}
 				}
 				mu.Unlock()
-				_ = pause(ctx, garbagePause)
+				_ = harness.Pause(ctx, garbagePause)
 			}
 		})
 	}
@@ -148,7 +150,7 @@ func (a *attack) strangers(ctx context.Context, nodes []*node) (counts map[int]i
 // allBack starts the nodes that were killed.
 func (a *attack) allBack(ctx context.Context) verdict {
 	for _, n := range a.nodes {
-		if n.process.Load().ended() {
+		if n.process.Load().Ended() {
 			if err := a.cluster.start(n); err != nil {
 				return wrong("%v", err)
 			}
@@ -159,7 +161,7 @@ func (a *attack) allBack(ctx context.Context) verdict {
 			return wrong("%v", err)
 		}
 	}
-	if err := poll(ctx, 20*time.Second, func() error {
+	if err := harness.Poll(ctx, 20*time.Second, func() error {
 		status, err := a.status(ctx)
 		if err == nil && !status.Healthy {
 			err = fmt.Errorf("not healthy: %+v", status)

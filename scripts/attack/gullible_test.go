@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // gullible is a store that believes everything: each request gets what a good one would.
@@ -40,7 +42,7 @@ func TestAStoreThatBelievesEverythingIsFoundOut(t *testing.T) {
 	}}
 	for _, id := range []string{"n1", "n2", "n3"} {
 		n := &node{id: id, httpAddr: server.Listener.Addr().String()}
-		n.process.Store(&child{done: make(chan struct{})})
+		n.process.Store(harness.Imagined())
 		a.nodes = append(a.nodes, n)
 	}
 	a.cluster.nodes = a.nodes

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // headerRows are headers that claim what they may not, and bytes that must not break a line of the log.
@@ -148,7 +150,7 @@ func (a *attack) logRows(s owned, jwt string) []row {
 // validLogs wants every line of every node's log to be one JSON object, and safe to look at.
 func (a *attack) validLogs() row {
 	return steps("every line of every node's log", "one JSON object, no control characters", func(ctx context.Context) verdict {
-		if err := pause(ctx, 200*time.Millisecond); err != nil { // the line of an answer comes after the answer
+		if err := harness.Pause(ctx, 200*time.Millisecond); err != nil { // the line of an answer comes after the answer
 			return wrong("%v", err)
 		}
 		lines := 0

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // The frames of HTTP/2 that rows send (RFC 9113, section 6), written by hand: a library would refuse to.
@@ -201,10 +203,10 @@ func (a *attack) flood(ctx context.Context, n *node, s owned, first string, time
 		}
 		sent++
 	}
-	_ = pause(ctx, 200*time.Millisecond) // good requests beside what the node still does
+	_ = harness.Pause(ctx, 200*time.Millisecond) // good requests beside what the node still does
 	connection.Close()
 	after := 0
-	if left := poll(ctx, bodyLimit+limitSlack, func() error {
+	if left := harness.Poll(ctx, bodyLimit+limitSlack, func() error {
 		if after, err = goroutines(ctx, n); err == nil && after > before+noise {
 			err = fmt.Errorf("%d goroutines, %d before", after, before)
 		}

@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // httpsRows attack a node that serves clients by TLS itself, by HTTP/1 and HTTP/2.
@@ -72,7 +74,7 @@ func (a *attack) startAlone(ctx context.Context) (*node, error) {
 		return nil, err
 	}
 	a.secrets.add("the cluster key of the node that is alone", text)
-	ports, err := freePorts(3)
+	ports, err := harness.FreeAddrs(3)
 	if err != nil {
 		return nil, err
 	}

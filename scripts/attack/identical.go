@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // mayDiffer are the headers that say nothing of the token.
@@ -59,7 +61,7 @@ func (a *attack) badTokens(ctx context.Context) ([]badToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, 2500*time.Millisecond); err != nil {
+	if err := harness.Pause(ctx, 2500*time.Millisecond); err != nil {
 		return nil, err
 	}
 	return []badToken{

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const indexLimit = 6 * time.Second // for a request that waits for an index that never comes: its deadline is 5 s
@@ -132,7 +134,7 @@ func (a *attack) manyBeyond(ctx context.Context, n *node, s owned, index string)
 		return wrong("a good request meanwhile: %v", failed)
 	}
 	after := 0
-	if err := poll(ctx, indexLimit, func() error {
+	if err := harness.Poll(ctx, indexLimit, func() error {
 		if after, err = goroutines(ctx, n); err == nil && after > before+noise {
 			err = fmt.Errorf("%d goroutines, %d before", after, before)
 		}

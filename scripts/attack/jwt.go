@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const (
@@ -50,7 +52,7 @@ func (a *attack) jwtRows(ctx context.Context) ([]row, error) {
 		row{
 			input: "a thousand unknown kids, once the cool-down is over", want: "401, one fetch", long: true, alone: true,
 			try: func(ctx context.Context) verdict {
-				if err := pause(ctx, cooldown+time.Second); err != nil {
+				if err := harness.Pause(ctx, cooldown+time.Second); err != nil {
 					return wrong("%v", err)
 				}
 				return a.unknownKids(ctx, 1)
@@ -205,7 +207,7 @@ func (a *attack) goneKeySets(ctx context.Context) verdict {
 
 // misbehaving has each node fetch a bad key set, by a kid that nobody has, and log somebody in by a key that it knows.
 func (a *attack) misbehaving(ctx context.Context, how map[string]http.HandlerFunc) verdict {
-	if err := pause(ctx, cooldown+time.Second); err != nil {
+	if err := harness.Pause(ctx, cooldown+time.Second); err != nil {
 		return wrong("%v", err)
 	}
 	before, caught := a.issuer.fetches.Load(), a.issuer.trap.caught.Load()

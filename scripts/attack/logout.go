@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const (
@@ -122,7 +124,7 @@ func (a *attack) logoutRows(ctx context.Context) ([]row, error) {
 // replayedLogout repeats a logout token that was used, which must not end a session that was made since.
 func (a *attack) replayedLogout(used string) func(context.Context) verdict {
 	return func(ctx context.Context) verdict {
-		if err := pause(ctx, 1100*time.Millisecond); err != nil { // a login of the same second as the logout is refused
+		if err := harness.Pause(ctx, 1100*time.Millisecond); err != nil { // a login of the same second as the logout is refused
 			return wrong("%v", err)
 		}
 		again, err := a.login(ctx, a.issuer.claims("victim"))

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 func main() { os.Exit(run()) }
@@ -55,7 +57,7 @@ func attackOnce(ctx context.Context, cfg config) (err error) {
 type attack struct {
 	cfg      config
 	dir      string
-	children children
+	children harness.Children
 	issuer   *issuer
 	cluster  *cluster
 	nodes    []*node // the cluster's
@@ -116,7 +118,7 @@ func (a *attack) binary(ctx context.Context) (string, error) {
 
 // close ends all processes and removes what they kept.
 func (a *attack) close() error {
-	a.children.killAll()
+	a.children.KillAll()
 	if a.issuer != nil {
 		a.issuer.close()
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // A node is one running, or killed, holdfast server.
@@ -14,7 +16,7 @@ type node struct {
 	dir, logFile                          string
 	secure                                bool // it speaks TLS to clients, with a certificate that nobody knows
 	args                                  []string
-	process                               atomic.Pointer[child] // changes when the node is started again
+	process                               atomic.Pointer[harness.Child] // changes when the node is started again
 }
 
 // url is where the node serves a path.
@@ -27,9 +29,9 @@ func (n *node) url(path string) string {
 
 // awaitReady waits until /readyz answers 200, and gives up at once if the process has ended.
 func (n *node) awaitReady(ctx context.Context) error {
-	return poll(ctx, startTime, func() error {
-		if p := n.process.Load(); p.ended() {
-			return permanent{fmt.Errorf("it ended: %v", p.cmd.ProcessState)}
+	return harness.Poll(ctx, startTime, func() error {
+		if p := n.process.Load(); p.Ended() {
+			return harness.Permanent{Err: fmt.Errorf("it ended: %v", p.State())}
 		}
 		if !n.probe(ctx, "/readyz") {
 			return fmt.Errorf("%s is not ready", n.id)

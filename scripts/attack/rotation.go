@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const (
@@ -57,7 +59,7 @@ func (a *attack) usedUp(ctx context.Context) verdict {
 	if err != nil {
 		return wrong("%v", err)
 	}
-	if err := pause(ctx, grace+graceSlack); err != nil {
+	if err := harness.Pause(ctx, grace+graceSlack); err != nil {
 		return wrong("%v", err)
 	}
 	next, err := a.rotate(ctx, s.token)
@@ -71,7 +73,7 @@ func (a *attack) usedUp(ctx context.Context) verdict {
 	if err := errors.Join(a.lives(ctx, s), a.lives(ctx, successor)); err != nil {
 		return wrong("within the grace: %v", err)
 	}
-	if err := pause(ctx, grace+graceSlack); err != nil {
+	if err := harness.Pause(ctx, grace+graceSlack); err != nil {
 		return wrong("%v", err)
 	}
 	if err := a.lives(ctx, successor); err != nil {
@@ -82,7 +84,7 @@ func (a *attack) usedUp(ctx context.Context) verdict {
 	if fault := sessionInvalid.check(thief); fault != "" {
 		return wrong("the used-up token: %s", fault)
 	}
-	if err := poll(ctx, 6*time.Second, func() error { return a.dead(ctx, next) }); err != nil {
+	if err := harness.Poll(ctx, 6*time.Second, func() error { return a.dead(ctx, next) }); err != nil {
 		return wrong("the successor: %v", err)
 	}
 	types, err := a.eventTypes(ctx, s.user)

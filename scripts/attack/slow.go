@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const (
@@ -85,7 +87,7 @@ func (a *attack) trickle(ctx context.Context, n *node, s owned) verdict {
 	defer connection.Close()
 	go func() {
 		for _, b := range []byte("GET /livez HTTP/1.1\r\nHost: x\r\nX: y") {
-			if _, err := connection.Write([]byte{b}); err != nil || pause(ctx, time.Second) != nil {
+			if _, err := connection.Write([]byte{b}); err != nil || harness.Pause(ctx, time.Second) != nil {
 				return
 			}
 		}
@@ -141,7 +143,7 @@ func (a *attack) goodRequests(ctx context.Context, n *node, s owned) (good *good
 			default:
 				good.count.Add(1)
 			}
-			_ = pause(ctx, 50*time.Millisecond)
+			_ = harness.Pause(ctx, 50*time.Millisecond)
 		}
 	}()
 	return good, func() { cancel(); <-done }

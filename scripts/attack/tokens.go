@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // tokenRows are session tokens that are nearly right, in the wrong place, or somebody else's.
@@ -239,7 +241,7 @@ func (a *attack) guessed(ctx context.Context, s owned) verdict {
 func (a *attack) expired(ctx context.Context) verdict {
 	s, err := a.create(ctx, map[string]any{"user_id": "short", "idle_timeout": "1s"})
 	if err == nil {
-		err = pause(ctx, 2500*time.Millisecond)
+		err = harness.Pause(ctx, 2500*time.Millisecond)
 	}
 	if err == nil {
 		err = a.dead(ctx, s.token)

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 const startTime = 60 * time.Second // for three nodes to form a cluster, or for one to come back
@@ -20,7 +21,7 @@ type node struct {
 	id, httpAddr, dir string
 	args              []string
 	log               *os.File
-	process           *child
+	process           *harness.Child
 }
 
 // A cluster is three nodes with keys of their own, in a directory of its own.
@@ -51,18 +52,17 @@ func (b *bench) startCluster(ctx context.Context, dir string) (*cluster, error) 
 		return nil, errors.New("keys create printed no service key")
 	}
 	const size = 3
-	ports, err := freePorts(3 * size)
+	addrs, err := harness.FreeAddrs(3 * size)
 	if err != nil {
 		return nil, err
 	}
-	loopback := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	join := strings.Join([]string{loopback(2 * size), loopback(2*size + 1), loopback(2*size + 2)}, ",")
+	join := strings.Join(addrs[2*size:], ",")
 	for i := range size {
 		id := fmt.Sprintf("n%d", i+1)
-		n := &node{id: id, httpAddr: loopback(i), dir: filepath.Join(dir, id)}
+		n := &node{id: id, httpAddr: addrs[i], dir: filepath.Join(dir, id)}
 		n.args = []string{
 			"server", "--node-id", id, "--data-dir", n.dir, "--http-addr", n.httpAddr,
-			"--cluster-addr", loopback(size + i), "--gossip-addr", loopback(2*size + i), "--join", join,
+			"--cluster-addr", addrs[size+i], "--gossip-addr", addrs[2*size+i], "--join", join,
 			"--bootstrap-expect", fmt.Sprint(size), "--cluster-key-file", clusterKey, "--keys-file", keys,
 		}
 		if n.log, err = os.Create(filepath.Join(dir, id+".log")); err != nil {
@@ -94,7 +94,7 @@ func (b *bench) verb(ctx context.Context, args ...string) (string, error) {
 }
 
 func (c *cluster) start(n *node) (err error) {
-	n.process, err = c.bench.children.start(n.log, c.bench.bin, n.args...)
+	n.process, err = c.bench.children.Start(n.log, c.bench.bin, n.args...)
 	return err
 }
 
@@ -109,9 +109,9 @@ func (c *cluster) allReady(ctx context.Context) error {
 
 // awaitReady waits until /readyz answers 200, and gives up at once if the process has ended.
 func (n *node) awaitReady(ctx context.Context) error {
-	return poll(ctx, startTime, func() error {
-		if n.process.ended() {
-			return permanent{fmt.Errorf("it ended: %v", n.process.cmd.ProcessState)}
+	return harness.Poll(ctx, startTime, func() error {
+		if n.process.Ended() {
+			return harness.Permanent{Err: fmt.Errorf("it ended: %v", n.process.State())}
 		}
 		return n.ready(ctx)
 	})
@@ -120,9 +120,9 @@ func (n *node) awaitReady(ctx context.Context) error {
 // leader asks the nodes which of them leads.
 func (c *cluster) leader(ctx context.Context) (*node, error) {
 	var leader *node
-	err := poll(ctx, 15*time.Second, func() error {
+	err := harness.Poll(ctx, 15*time.Second, func() error {
 		for _, n := range c.nodes {
-			if !n.process.ended() && n.leads(ctx) {
+			if !n.process.Ended() && n.leads(ctx) {
 				leader = n
 				return nil
 			}
@@ -144,7 +144,7 @@ func (c *cluster) addrs() []string {
 func (c *cluster) stop(keep bool) error {
 	for _, n := range c.nodes {
 		if n.process != nil {
-			n.process.kill()
+			n.process.Kill()
 		}
 		n.log.Close()
 	}
@@ -167,27 +167,4 @@ func (c *cluster) lastWords() error {
 		words = append(words, fmt.Errorf("%s said last:\n  %s", n.id, strings.Join(tail[max(0, len(tail)-lines):], "\n  ")))
 	}
 	return errors.Join(words...)
-}
-
-// freePorts finds ports of loopback that are free for TCP and UDP. Somebody may take one before a node does; then that
-// node says so and the run fails.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for tries := 0; len(ports) < n && tries < 20*n; tries++ {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer tcp.Close() // only now, so that no port is found twice
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		if err != nil {
-			continue
-		}
-		defer udp.Close()
-		ports = append(ports, tcp.Addr().(*net.TCPAddr).Port)
-	}
-	if len(ports) < n {
-		return nil, errors.New("no free ports on loopback")
-	}
-	return ports, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // A steady load tells how long requests wait: closed loops would fill the machine, and then measure only each other.
@@ -70,14 +71,14 @@ func (b *bench) measureExpiry(ctx context.Context, c *cluster) error {
 		return errors.New("the creates became so slow that the sessions expired before all of them were there")
 	}
 	targets := load.NewTargets(c.addrs()...)
-	if err := pause(ctx, sizes.settle); err != nil {
+	if err := harness.Pause(ctx, sizes.settle); err != nil {
 		return err
 	}
 	readsBefore, writesBefore, err := steady(ctx, targets, living, sizes.baseline, 1)
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, time.Until(expireAt)-time.Second); err != nil {
+	if err := harness.Pause(ctx, time.Until(expireAt)-time.Second); err != nil {
 		return err
 	}
 	already, err := c.expired(ctx)
@@ -114,7 +115,7 @@ func (c *cluster) expired(ctx context.Context) (float64, error) {
 	}
 	n, ok := stats["expired"]
 	if !ok {
-		return 0, permanent{errors.New("/api/stats/ does not count what has expired")}
+		return 0, harness.Permanent{Err: errors.New("/api/stats/ does not count what has expired")}
 	}
 	return n, nil
 }
@@ -122,17 +123,17 @@ func (c *cluster) expired(ctx context.Context) (float64, error) {
 // awaitExpired waits until so many sessions have expired, and says how long after the moment that was.
 func (c *cluster) awaitExpired(ctx context.Context, n float64, expireAt time.Time) (time.Duration, error) {
 	var gone time.Duration
-	err := poll(ctx, expiryPatience, func() error {
+	err := harness.Poll(ctx, expiryPatience, func() error {
 		expired, err := c.expired(ctx)
 		if err != nil {
 			return err
 		}
 		if gone = time.Since(expireAt); expired < n {
-			_ = pause(ctx, 100*time.Millisecond) // so that asking costs the nodes nothing; poll sees when ctx ends
+			_ = harness.Pause(ctx, 100*time.Millisecond) // so that asking costs the nodes nothing; poll sees when ctx ends
 			return fmt.Errorf("%.0f of %.0f sessions have expired", expired, n)
 		}
 		if gone < 0 {
-			return permanent{fmt.Errorf("all were counted as expired %v before their time", -gone)}
+			return harness.Permanent{Err: fmt.Errorf("all were counted as expired %v before their time", -gone)}
 		}
 		return nil
 	})

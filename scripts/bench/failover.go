@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // beforeKill is how long the load runs before the leader dies.
@@ -51,7 +52,7 @@ func (b *bench) killLeader(ctx context.Context, c *cluster, tokens *load.Tokens,
 		f.reads, f.writes, loadErr = steady(ctx, targets, tokens, beforeKill+b.cfg.sizes.observe, seed)
 	}()
 	err = func() error {
-		if err := pause(ctx, beforeKill); err != nil {
+		if err := harness.Pause(ctx, beforeKill); err != nil {
 			return err
 		}
 		leaving, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -59,7 +60,7 @@ func (b *bench) killLeader(ctx context.Context, c *cluster, tokens *load.Tokens,
 		if err := targets.Skip(leaving, leader.httpAddr); err != nil {
 			return err
 		}
-		leader.process.kill()
+		leader.process.Kill()
 		return nil
 	}()
 	<-done

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // An answer is what a node said to a GET of the current session, for the floor to repeat.
@@ -90,21 +91,21 @@ func (b *bench) startFloor(a answer) error {
 		return err
 	}
 	cmd := exec.Command(self, "-floor", file)
-	cmd.Stderr, cmd.SysProcAttr = os.Stderr, diesWithParent()
+	cmd.Stderr, cmd.SysProcAttr = os.Stderr, harness.DiesWithParent()
 	stdout, err := os.CreateTemp(b.dir, "floor-*.addr")
 	if err != nil {
 		return err
 	}
 	defer stdout.Close()
 	cmd.Stdout = stdout
-	process, err := b.children.run(cmd)
+	process, err := b.children.Run(cmd)
 	if err != nil {
 		return err
 	}
 	var addr string
-	if err := poll(context.Background(), 10*time.Second, func() error {
-		if process.ended() {
-			return permanent{errors.New("the floor ended at once")}
+	if err := harness.Poll(context.Background(), 10*time.Second, func() error {
+		if process.Ended() {
+			return harness.Permanent{Err: errors.New("the floor ended at once")}
 		}
 		read, err := os.Open(stdout.Name())
 		if err != nil {

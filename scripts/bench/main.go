@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 func main() { os.Exit(run()) }
@@ -49,7 +51,7 @@ func measure(ctx context.Context, cfg config) (err error) {
 		return err
 	}
 	defer func() {
-		b.children.killAll()
+		b.children.KillAll()
 		if cfg.keep {
 			b.say("data and logs are in %s", b.dir)
 		} else {
@@ -75,7 +77,7 @@ type bench struct {
 	cfg      config
 	dir      string
 	bin      string
-	children children
+	children harness.Children
 	floor    *floor // nil until it is needed
 	report   *report
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // measureMillion compares a small store with a big one on the same nodes. Both speeds are taken as ratios to the floor of
@@ -120,7 +121,7 @@ func (b *bench) measureRestart(ctx context.Context, c *cluster, tokens *load.Tok
 		at := slices.Index(c.nodes, leader)
 		victim := c.nodes[(at+1+i%2)%len(c.nodes)]
 		b.say("restart: kill -9 %s", victim.id)
-		victim.process.kill()
+		victim.process.Kill()
 		began := time.Now()
 		if err := c.start(victim); err != nil {
 			return err
@@ -129,7 +130,7 @@ func (b *bench) measureRestart(ctx context.Context, c *cluster, tokens *load.Tok
 			return fmt.Errorf("restart %s: %w", victim.id, err)
 		}
 		token := tokens.At(i * (tokens.Len() / 7) % tokens.Len())
-		if err := poll(ctx, startTime, func() error {
+		if err := harness.Poll(ctx, startTime, func() error {
 			_, err := victim.session(ctx, token)
 			return err
 		}); err != nil {

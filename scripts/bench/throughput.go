@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // preload fills the store up to n sessions and starts the floor with a real answer, if it does not run yet.
@@ -27,7 +28,7 @@ func (b *bench) preload(ctx context.Context, c *cluster, tokens *load.Tokens, n 
 			return err
 		}
 	}
-	return pause(ctx, b.cfg.sizes.settle)
+	return harness.Pause(ctx, b.cfg.sizes.settle)
 }
 
 // beside measures the nodes between two halves of the floor with as many clients.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
+	"github.com/holdfastdb/holdfast/scripts/harness"
 )
 
 // Whoever sends a session token that is none must not learn from the time of the answer what is wrong with it. Each kind
@@ -49,7 +50,7 @@ func (b *bench) measureTiming(ctx context.Context, c *cluster) error {
 	client := timingClient{addr: asked.httpAddr, key: c.key, http: &http.Client{Timeout: askTimeout, Transport: &http.Transport{MaxConnsPerHost: 1}}}
 	defer client.http.CloseIdleConnections()
 	// Until the one has expired.
-	if err := poll(ctx, startTime, func() error {
+	if err := harness.Poll(ctx, startTime, func() error {
 		_, err := client.refused(ctx, kinds["timing-expired"])
 		return err
 	}); err != nil {
