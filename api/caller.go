@@ -73,13 +73,13 @@ func (c *call) identify() (caller, error) {
 		who.credential = credentialSession
 		err = c.takeCookie(&who, cookie)
 	}
+	if refused := session.CodeOf(err); refused == session.CodeLoginInvalid || refused == session.CodeKeyInvalid || who.sent && !who.parsed {
+		if limited := c.doubt(&who).Ask(); limited != nil {
+			return caller{}, limited
+		}
+	}
 	if err != nil {
 		return caller{}, err
-	}
-	if who.sent && !who.parsed {
-		if err := c.doubt(&who).Ask(); err != nil {
-			return caller{}, err
-		}
 	}
 	return who, c.noneBeside()
 }

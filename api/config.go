@@ -71,8 +71,8 @@ type Config struct {
 	// 0 is no limit. RateBurst may come at once; 0 means twice the rate.
 	RatePerAddress float64
 	RateBurst      int
-	// CreateRate limits the sessions that one address makes with login JWTs, per second, and BadTokenRate the session
-	// tokens of it that are none; 0 is no limit. Ten times as many may come at once.
+	// CreateRate limits the sessions that one address makes with login JWTs, per second, and BadTokenRate the tokens, login
+	// JWTs and keys of it that are none; 0 is no limit. Ten times as many may come at once.
 	CreateRate, BadTokenRate float64
 
 	// AccessLog is AccessLogErrors (default) or AccessLogAll.

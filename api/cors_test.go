@@ -81,6 +81,8 @@ func TestBadTokensAndLoginsAreLimitedByAddressAndGoodOnesAreNot(t *testing.T) {
 	n.do("GET", "/api/sessions/current/", "", token("hfs_rubbish")).wantCode(401, "session_invalid")
 	n.do("GET", "/api/sessions/current/", "", token("hfs_rubbish")).wantCode(429, "rate_limited")
 	n.do("DELETE", "/api/sessions/current/", "", token("hfs_rubbish")).wantCode(429, "rate_limited")
+	n.do("POST", "/api/sessions/create/", "", bearer("a.b.c")).wantCode(429, "rate_limited")
+	n.do("GET", "/api/stats/", "", bearer("hfk_guess")).wantCode(429, "rate_limited")
 	for range 20 {
 		n.do("GET", "/api/sessions/current/", "", token(good)).want(200)
 		n.do("POST", "/api/sessions/create/", `{"user_id":"u3"}`, bearer(n.service)).want(201)

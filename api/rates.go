@@ -11,7 +11,7 @@ import (
 type rates struct {
 	addresses *limit.Addresses // requests of every kind
 	creates   *limit.Addresses // sessions made on the strength of a login JWT
-	doubts    *limit.Addresses // session tokens that are none of a live session
+	doubts    *limit.Addresses // session tokens that are none of a live session, login JWTs and keys that are refused
 }
 
 func (r rates) check(c *call) error {
@@ -25,7 +25,7 @@ func (c *call) doubt(who *caller) session.Doubt {
 		return nil
 	}
 	return func() error {
-		return pay(c, c.s.limits.doubts, "too many session tokens from this address that are none")
+		return pay(c, c.s.limits.doubts, "too many bad tokens from this address")
 	}
 }
 

@@ -20,6 +20,8 @@ func (e *entry) create(env *envelope) reply {
 	var shown *held
 	if h, ok := e.presented(a); ok {
 		shown = &h
+	} else {
+		e.endReused(a.SessionID, a.Hash) // and the create goes on: the login is another proof
 	}
 	if a.Login == nil && shown != nil && shown.UserID != "" && shown.UserID != body.UserID {
 		return refuse(codeForbidden)

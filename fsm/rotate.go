@@ -36,13 +36,21 @@ func (e *entry) rotate(env *envelope) reply {
 // actor. It does no harm to a session whose used-up secret it does not hold.
 func (e *entry) reuse(env *envelope) reply {
 	body := bodyOf(e, env, decodeReuse)
-	h, ok := e.live(body.ID)
-	if !ok || h.Standing(body.Hash, e.now) != session.UsedUp {
+	if !e.endReused(body.ID, body.Hash) {
 		return reply{}
+	}
+	return reply{outcome: outcome{id: body.ID, count: 1}}
+}
+
+// endReused ends a session if the secret that is shown is one that was used up.
+func (e *entry) endReused(id session.ID, shown session.SecretHash) bool {
+	h, ok := e.live(id)
+	if !ok || h.Standing(shown, e.now) != session.UsedUp {
+		return false
 	}
 	e.event(session.EventSuspicious, &h.record, session.SuspiciousReuse)
 	e.end(&h, session.EventRevoked, reasonReused)
-	return reply{outcome: outcome{id: h.ID, version: h.Version, count: 1}}
+	return true
 }
 
 // settle forgets what only the grace of a rotation needed, once it is over.

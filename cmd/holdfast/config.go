@@ -99,7 +99,7 @@ func (c *Config) httpFlags(f *pflag.FlagSet) {
 	f.IntVar(&c.MaxConns, "max-conns", 8192, "open connections; more wait in the kernel's queue")
 	f.Float64Var(&c.RatePerAddress, "rate-per-address", 0, "requests a second from one address without a service key; 0 is no limit")
 	f.Float64Var(&c.CreateRate, "create-rate", 50, "logins a second from one address, ten times as many at once; 0 is no limit; backends with a service key have none")
-	f.Float64Var(&c.BadTokenRate, "bad-token-rate", 100, "session tokens a second from one address that are none, ten times as many at once; 0 is no limit")
+	f.Float64Var(&c.BadTokenRate, "bad-token-rate", 200, "bad tokens of any kind a second from one address, ten times as many at once; 0 is no limit")
 	f.IntVar(&c.MaxStreams, "max-streams", 5000, "open event streams")
 	f.IntVar(&c.RateBurst, "rate-burst", 0, "how many of them may come at once; 0 is twice the rate")
 }
