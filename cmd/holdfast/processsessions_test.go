@@ -59,7 +59,7 @@ func TestManyLoginsOfOneUserAtOnceNeverExceedTheLimit(t *testing.T) {
 // Logins race with log out everywhere on other nodes. Each comes before it, and its session is dead, or after it, with a
 // login JWT that is younger: never half.
 func TestLoginsThatRaceWithLogOutEverywhereAreBeforeOrAfterIt(t *testing.T) {
-	c := newTestCluster(t, 3)
+	c := newTestCluster(t, 3, "--create-rate", "0")
 	const user = "alice"
 	type made struct {
 		issued int64
@@ -97,23 +97,32 @@ func TestLoginsThatRaceWithLogOutEverywhereAreBeforeOrAfterIt(t *testing.T) {
 			}
 		})
 	}
-	count := func() int { mu.Lock(); defer mu.Unlock(); return len(sessions) }
+	// more waits until so many sessions have been made.
+	more := func(n int) {
+		t.Helper()
+		count := func() int { mu.Lock(); defer mu.Unlock(); return len(sessions) }
+		limit := time.Now().Add(patience)
+		for n += count(); count() < n; pause(t.Context(), time.Millisecond) {
+			if time.Now().After(limit) || t.Failed() {
+				t.Fatalf("not within %s: %d sessions", patience, n)
+			}
+		}
+	}
+	var end sync.Once
+	defer all.Wait()
+	defer end.Do(func() { close(stop) })
 	var index string
 	var before int64 // no login that was issued so late can be refused
 	for round := range 3 {
-		for n := count(); count() < n+20; {
-			pause(t.Context(), time.Millisecond)
-		}
+		more(20)
 		got := c.nodes[round].ask("POST", "/api/sessions/invalidate-all/", "Bearer "+c.service, `{"user_id":"alice"}`)
 		if got.status != http.StatusOK {
 			t.Fatal(got)
 		}
 		index, before = got.index, time.Now().Unix()
 	}
-	for n := count(); count() < n+20; { // the seconds that the last one refuses pass
-		pause(t.Context(), time.Millisecond)
-	}
-	close(stop)
+	more(20) // the seconds that the last one refuses pass
+	end.Do(func() { close(stop) })
 	all.Wait()
 	alive := 0
 	for i, s := range sessions {
