@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -198,9 +199,14 @@ func (l *Logins) login(issuer *issuerKeys, claims jwt.MapClaims) (Login, error) 
 	if _, there := claims["events"]; there {
 		return Login{}, invalid("a token with events is no login")
 	}
-	issued, err := l.checkTimes(claims)
-	if err != nil {
+	issued, expires, err := l.checkTimes(claims)
+	switch {
+	case err != nil:
 		return Login{}, err
+	case expires.IsZero():
+		return Login{}, invalid("the claim exp is missing")
+	case expires.Sub(issued) > l.cfg.MaxLifetime:
+		return Login{}, invalid("the token lives longer than the %s that are allowed", l.cfg.MaxLifetime)
 	}
 	subject, err := textClaim(claims, "sub", session.MaxSubjectBytes)
 	if err != nil || subject == "" {
@@ -211,11 +217,11 @@ func (l *Logins) login(issuer *issuerKeys, claims jwt.MapClaims) (Login, error) 
 		return Login{}, err
 	}
 	login := Login{
-		UserID: issuer.UserPrefix + subject, Issuer: issuer.Issuer.Issuer, Subject: subject, SID: sid,
-		IssuedAt: issued, AuthTime: issued,
+		Issuer: issuer.Issuer.Issuer, Subject: subject, SID: sid,
+		IssuedAt: issued.Truncate(time.Second), AuthTime: issued.Truncate(time.Second),
 	}
-	if len(login.UserID) > session.MaxUserIDBytes {
-		return Login{}, invalid("the claim sub makes a user id of more than %d bytes", session.MaxUserIDBytes)
+	if login.UserID, err = issuer.userID(subject); err != nil {
+		return Login{}, err
 	}
 	if issuer.TenantClaim != "" {
 		if login.TenantID, err = textClaim(claims, issuer.TenantClaim, session.MaxTenantIDBytes); err != nil {
@@ -228,32 +234,50 @@ func (l *Logins) login(issuer *issuerKeys, claims jwt.MapClaims) (Login, error) 
 	return login, nil
 }
 
-// checkTimes holds exp, nbf and iat against the clock, and returns iat in whole seconds.
-func (l *Logins) checkTimes(claims jwt.MapClaims) (time.Time, error) {
-	expires, hasExpires, err := dateClaim(claims, "exp")
-	if err != nil || !hasExpires {
-		return time.Time{}, invalid("the claim exp is missing or no date")
+// userID is the user that a subject of this issuer is.
+func (i *issuerKeys) userID(subject string) (string, error) {
+	user := i.UserPrefix + subject
+	if len(user) > session.MaxUserIDBytes {
+		return "", invalid("the claim sub makes a user id of more than %d bytes", session.MaxUserIDBytes)
 	}
+	return user, nil
+}
+
+// checkAudience demands that the token is meant for us.
+func (i *issuerKeys) checkAudience(claims jwt.MapClaims) error {
+	audiences, err := claims.GetAudience()
+	if err != nil || !slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
+		return invalid("the token is not meant for this audience")
+	}
+	return nil
+}
+
+// checkTimes holds exp, nbf and iat against the clock. All but iat may be missing; then expires is zero.
+func (l *Logins) checkTimes(claims jwt.MapClaims) (issued, expires time.Time, err error) {
 	issued, hasIssued, err := dateClaim(claims, "iat")
-	if err != nil || !hasIssued {
-		return time.Time{}, invalid("the claim iat is missing or no date")
+	if err != nil {
+		return issued, expires, err
+	}
+	expires, hasExpires, err := dateClaim(claims, "exp")
+	if err != nil {
+		return issued, expires, err
 	}
 	notBefore, hasNotBefore, err := dateClaim(claims, "nbf")
 	if err != nil {
-		return time.Time{}, err
+		return issued, expires, err
 	}
 	now := l.cfg.Now()
 	switch {
-	case !now.Before(expires.Add(l.cfg.Leeway)):
-		return time.Time{}, invalid("the token has expired")
+	case !hasIssued:
+		err = invalid("the claim iat is missing")
+	case hasExpires && !now.Before(expires.Add(l.cfg.Leeway)):
+		err = invalid("the token has expired")
 	case hasNotBefore && now.Add(l.cfg.Leeway).Before(notBefore):
-		return time.Time{}, invalid("the token is not valid yet")
+		err = invalid("the token is not valid yet")
 	case now.Add(l.cfg.Leeway).Before(issued):
-		return time.Time{}, invalid("the token was issued in the future")
-	case expires.Sub(issued) > l.cfg.MaxLifetime:
-		return time.Time{}, invalid("the token lives longer than the %s that are allowed", l.cfg.MaxLifetime)
+		err = invalid("the token was issued in the future")
 	}
-	return issued.Truncate(time.Second), nil
+	return issued, expires, err
 }
 
 // dateClaim reads a NumericDate (RFC 7519, section 2), fractions included.
@@ -287,6 +311,17 @@ func textClaim(claims jwt.MapClaims, name string, limit int) (string, error) {
 		return "", invalid("the claim %s must be a string of at most %d bytes without control characters", name, limit)
 	}
 	return text, nil
+}
+
+// hasType says whether a header's typ, if there is one, is among the allowed (RFC 8725, section 3.11): a token that was
+// made for one purpose must not serve another.
+func hasType(header map[string]any, allowed []string) bool {
+	typ, there := header["typ"]
+	if !there {
+		return true
+	}
+	name, _ := typ.(string)
+	return slices.Contains(allowed, strings.TrimPrefix(strings.ToLower(name), "application/"))
 }
 
 func invalid(format string, args ...any) error {

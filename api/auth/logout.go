@@ -4,11 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/holdfastdb/holdfast/session"
 )
@@ -32,7 +28,7 @@ type Logout struct {
 }
 
 // VerifyLogout checks a logout token as OpenID Connect Back-Channel Logout 1.0, section 2.6 asks for, with the keys and
-// algorithms that Verify accepts. All that is wrong with the token is session.ErrLoginInvalid.
+// algorithms that Verify accepts, and with its two errors.
 func (l *Logins) VerifyLogout(ctx context.Context, text string) (Logout, error) {
 	issuer, claims, err := l.verified(ctx, text, "logout+jwt", "jwt")
 	if err != nil {
@@ -41,8 +37,12 @@ func (l *Logins) VerifyLogout(ctx context.Context, text string) (Logout, error) 
 	if err := issuer.checkAudience(claims); err != nil {
 		return Logout{}, err
 	}
-	if err := l.checkLogoutTimes(claims); err != nil {
+	issued, _, err := l.checkTimes(claims)
+	switch {
+	case err != nil:
 		return Logout{}, err
+	case l.cfg.Now().After(issued.Add(maxLogoutAge + l.cfg.Leeway)):
+		return Logout{}, invalid("the token is older than %s", maxLogoutAge)
 	}
 	events, _ := claims["events"].(map[string]any)
 	if _, ok := events[logoutEvent].(map[string]any); !ok {
@@ -65,8 +65,11 @@ func (l *Logins) VerifyLogout(ctx context.Context, text string) (Logout, error) 
 	if out.Subject == "" && out.SID == "" {
 		return Logout{}, invalid("a logout token needs the claim sub or sid")
 	}
-	if out.Subject != "" {
-		out.UserID = issuer.UserPrefix + out.Subject
+	if out.Subject == "" {
+		return out, nil
+	}
+	if out.UserID, err = issuer.userID(out.Subject); err != nil {
+		return Logout{}, err
 	}
 	return out, nil
 }
@@ -78,46 +81,4 @@ func logoutID(issuer, jti string) [32]byte {
 		h.Write([]byte(text))
 	}
 	return [32]byte(h.Sum(nil))
-}
-
-// checkLogoutTimes demands a young iat, and an exp that is not over where there is one.
-func (l *Logins) checkLogoutTimes(claims jwt.MapClaims) error {
-	issued, hasIssued, err := dateClaim(claims, "iat")
-	if err != nil || !hasIssued {
-		return invalid("the claim iat is missing or no date")
-	}
-	expires, hasExpires, err := dateClaim(claims, "exp")
-	if err != nil {
-		return err
-	}
-	now := l.cfg.Now()
-	switch {
-	case hasExpires && !now.Before(expires.Add(l.cfg.Leeway)):
-		return invalid("the token has expired")
-	case now.Add(l.cfg.Leeway).Before(issued):
-		return invalid("the token was issued in the future")
-	case now.After(issued.Add(maxLogoutAge + l.cfg.Leeway)):
-		return invalid("the token is older than %s", maxLogoutAge)
-	}
-	return nil
-}
-
-// checkAudience demands that the token is meant for us.
-func (i *issuerKeys) checkAudience(claims jwt.MapClaims) error {
-	audiences, err := claims.GetAudience()
-	if err != nil || !slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(i.Audiences, a) }) {
-		return invalid("the token is not meant for this audience")
-	}
-	return nil
-}
-
-// hasType says whether a header's typ, if there is one, is among the allowed (RFC 8725, section 3.11): a token that was
-// made for one purpose must not serve another.
-func hasType(header map[string]any, allowed []string) bool {
-	typ, there := header["typ"]
-	if !there {
-		return true
-	}
-	name, _ := typ.(string)
-	return slices.Contains(allowed, strings.TrimPrefix(strings.ToLower(name), "application/"))
 }

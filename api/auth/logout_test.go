@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"crypto/x509"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -49,50 +51,113 @@ func TestALogoutTokenSaysWhichLoginIsOver(t *testing.T) {
 }
 
 func TestLogoutTokensAreChecked(t *testing.T) {
-	l := openTestLogins(t, nil)
+	l := openTestLogins(t, func(c *LoginConfig) { c.Issuers[0].UserPrefix = "auth0:" })
 	gone := func(name string) func(jwt.MapClaims) { return func(c jwt.MapClaims) { delete(c, name) } }
 	set := func(name string, value any) func(jwt.MapClaims) { return func(c jwt.MapClaims) { c[name] = value } }
-	for name, change := range map[string]func(jwt.MapClaims){
-		"no events":              gone("events"),
-		"events of another kind": set("events", map[string]any{"http://schemas.openid.net/event/other": map[string]any{}}),
-		"an event that is text":  set("events", map[string]any{logoutEvent: "yes"}),
-		"events in an array":     set("events", []any{logoutEvent}),
-		"a nonce":                set("nonce", "n"),
-		"a nonce of null":        set("nonce", nil),
-		"no jti":                 gone("jti"),
-		"an empty jti":           set("jti", ""),
-		"a jti that is a number": set("jti", 1),
-		"a long jti":             set("jti", strings.Repeat("j", maxJTIBytes+1)),
-		"no iat":                 gone("iat"),
-		"an iat of the future":   set("iat", testNow.Add(time.Hour).Unix()),
-		"an old iat":             set("iat", testNow.Add(-11*time.Minute).Unix()),
-		"over":                   set("exp", testNow.Add(-time.Minute).Unix()),
-		"an exp that is text":    set("exp", "soon"),
-		"another audience":       set("aud", "https://other.example"),
-		"no audience":            gone("aud"),
-		"another issuer":         set("iss", "https://evil.example/"),
-		"a sub that is a number": set("sub", 1),
-		"a sid with a tab":       set("sid", "a\tb"),
-		"nobody":                 func(c jwt.MapClaims) { delete(c, "sub"); delete(c, "sid") },
+	at := func(name string, d time.Duration) func(jwt.MapClaims) { return set(name, testNow.Add(d).Unix()) }
+	for name, c := range map[string]struct {
+		change func(jwt.MapClaims)
+		want   string // a part of the sentence that refuses it; "" if it is accepted
+	}{
+		"no events":                    {gone("events"), "the claim events"},
+		"events of null":               {set("events", nil), "the claim events"},
+		"events of another kind":       {set("events", map[string]any{"http://schemas.openid.net/event/other": map[string]any{}}), "the claim events"},
+		"an event that is text":        {set("events", map[string]any{logoutEvent: "yes"}), "the claim events"},
+		"an event of null":             {set("events", map[string]any{logoutEvent: nil}), "the claim events"},
+		"events in an array":           {set("events", []any{logoutEvent}), "the claim events"},
+		"one event more":               {set("events", map[string]any{logoutEvent: map[string]any{"x": 1}, "other": 1}), ""},
+		"a nonce":                      {set("nonce", "n"), "nonce"},
+		"a nonce of null":              {set("nonce", nil), "nonce"},
+		"no jti":                       {gone("jti"), "the claim jti"},
+		"an empty jti":                 {set("jti", ""), "the claim jti"},
+		"a jti of null":                {set("jti", nil), "the claim jti"},
+		"a jti that is a number":       {set("jti", 1), "the claim jti"},
+		"a long jti":                   {set("jti", strings.Repeat("j", 513)), "the claim jti"},
+		"the longest jti":              {set("jti", strings.Repeat("j", 512)), ""},
+		"no iat":                       {gone("iat"), "iat is missing"},
+		"an iat that is text":          {set("iat", "now"), "iat is no number"},
+		"an iat before 1970":           {set("iat", -1), "iat is no date"},
+		"an iat within the leeway":     {at("iat", 30*time.Second), ""},
+		"an iat of the future":         {at("iat", 31*time.Second), "in the future"},
+		"the oldest iat":               {at("iat", -10*time.Minute-30*time.Second), ""},
+		"an old iat":                   {at("iat", -10*time.Minute-31*time.Second), "older than 10m0s"},
+		"no exp":                       {gone("exp"), ""},
+		"an exp within the leeway":     {at("exp", -29*time.Second), ""},
+		"an exp that is over":          {at("exp", -30*time.Second), "has expired"},
+		"an exp that is text":          {set("exp", "soon"), "exp is no number"},
+		"an exp beyond a login's life": {at("exp", 48*time.Hour), ""},
+		"an nbf of the future":         {at("nbf", 31*time.Second), "not valid yet"},
+		"another audience":             {set("aud", "https://other.example"), "audience"},
+		"an audience in an object":     {set("aud", map[string]any{testAudience: 1}), "audience"},
+		"no audience":                  {gone("aud"), "audience"},
+		"another issuer":               {set("iss", "https://evil.example/"), "issuer"},
+		"no issuer":                    {gone("iss"), "issuer"},
+		"a sub alone":                  {gone("sid"), ""},
+		"a sid alone":                  {gone("sub"), ""},
+		"a sub that is a number":       {set("sub", 1), "the claim sub"},
+		"a sub too long for a user":    {set("sub", strings.Repeat("a", session.MaxUserIDBytes)), "the claim sub"},
+		"a sid that is a list":         {set("sid", []string{"s1"}), "the claim sid"},
+		"a sid with a tab":             {set("sid", "a\tb"), "the claim sid"},
+		"a long sid":                   {set("sid", strings.Repeat("s", session.MaxSIDBytes+1)), "the claim sid"},
+		"nobody":                       {func(c jwt.MapClaims) { delete(c, "sub"); delete(c, "sid") }, "sub or sid"},
 	} {
 		claims := goodLogout()
-		change(claims)
-		if got, err := l.VerifyLogout(t.Context(), signLogout(t, "logout+jwt", claims)); session.CodeOf(err) != session.CodeLoginInvalid || got != (Logout{}) {
+		c.change(claims)
+		got, err := l.VerifyLogout(t.Context(), signLogout(t, "logout+jwt", claims))
+		switch {
+		case c.want == "" && (err != nil || got.ID == [32]byte{}):
 			t.Errorf("%s: %+v, %v", name, got, err)
+		case c.want != "":
+			demandRefusal(t, name, err, c.want)
+			if got != (Logout{}) {
+				t.Errorf("%s: refused, and yet %+v", name, got)
+			}
 		}
 	}
-	for name, text := range map[string]string{
-		"a login":                  signRS(t, goodClaims()),
-		"an access token":          signLogout(t, "at+jwt", goodLogout()),
-		"signed by another key":    sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs"}, goodLogout(), testKeys()["ps"]),
-		"an algorithm of no key":   sign(t, jwt.SigningMethodPS256, map[string]any{"kid": "rs"}, goodLogout(), testKeys()["rs"]),
-		"extensions that are none": sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "crit": []string{"x"}}, goodLogout(), testKeys()["rs"]),
-		"too large":                strings.Repeat("a", MaxJWTBytes+1),
-		"a megabyte of dots":       strings.Repeat(".", 1<<20),
+}
+
+func TestForgedLogoutTokensAreRefused(t *testing.T) {
+	l := openTestLogins(t, nil)
+	keys := testKeys()
+	good := signLogout(t, "logout+jwt", goodLogout())
+	parts := strings.Split(good, ".")
+	padded := goodLogout()
+	padded["pad"] = strings.Repeat("x", MaxJWTBytes)
+	public, _ := x509.MarshalPKIXPublicKey(keys["rs"].Public())
+	for name, c := range map[string]struct{ text, want string }{
+		"a login":                  {signRS(t, goodClaims()), "the claim events"},
+		"an access token":          {signLogout(t, "at+jwt", goodLogout()), "typ"},
+		"a typ of another purpose": {signLogout(t, "secevent+jwt", goodLogout()), "typ"},
+		"an empty typ":             {sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "typ": ""}, goodLogout(), keys["rs"]), "typ"},
+		"a typ of null":            {sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "typ": nil}, goodLogout(), keys["rs"]), "typ"},
+		"signed by another key":    {sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs"}, goodLogout(), keys["ps"]), "signature"},
+		"another algorithm":        {sign(t, jwt.SigningMethodPS256, map[string]any{"kid": "rs"}, goodLogout(), keys["rs"]), "cannot be verified"},
+		"HS256 with the key":       {sign(t, jwt.SigningMethodHS256, map[string]any{"kid": "rs"}, goodLogout(), public), "signature"},
+		"alg none":                 {b64([]byte(`{"alg":"none","kid":"rs"}`)) + "." + parts[1] + ".", "signature"},
+		"an empty signature":       {parts[0] + "." + parts[1] + ".", "signature"},
+		"a key that is not there":  {sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "gone"}, goodLogout(), keys["rs"]), "names a key"},
+		"crit":                     {sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "crit": []string{"x"}}, goodLogout(), keys["rs"]), "crit"},
+		"too large":                {signLogout(t, "logout+jwt", padded), "at most 8192 are allowed"},
+		"a megabyte of dots":       {strings.Repeat(".", 1<<20), "has 1048576 bytes"},
 	} {
-		if _, err := l.VerifyLogout(t.Context(), text); session.CodeOf(err) != session.CodeLoginInvalid {
-			t.Errorf("%s: %v", name, err)
-		}
+		_, err := l.VerifyLogout(t.Context(), c.text)
+		demandRefusal(t, name, err, c.want)
+	}
+}
+
+// demandRefusal holds each refusal to its own reason: a token that is refused for another tests nothing.
+func demandRefusal(t *testing.T, name string, err error, sentence string) {
+	t.Helper()
+	if session.CodeOf(err) != session.CodeLoginInvalid || !strings.Contains(err.Error(), sentence) {
+		t.Errorf("%s: got %v, which does not say %q", name, err, sentence)
+	}
+}
+
+func TestALogoutWithoutKeysIsThisNodesTrouble(t *testing.T) {
+	l := openTestLogins(t, nil)
+	l.serve(func(w http.ResponseWriter, _ *http.Request) { http.NotFound(w, nil) })
+	if _, err := l.VerifyLogout(t.Context(), signLogout(t, "", goodLogout())); session.CodeOf(err) != session.CodeStaleNode {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -100,10 +165,9 @@ func TestALogoutTokenIsNoLogin(t *testing.T) {
 	l := openTestLogins(t, nil)
 	claims := goodLogout()
 	maps.Copy(claims, goodClaims())
-	for _, typ := range []string{"logout+jwt", "JWT", ""} {
-		if _, err := l.Verify(t.Context(), signLogout(t, typ, claims)); session.CodeOf(err) != session.CodeLoginInvalid {
-			t.Errorf("typ %q: %v", typ, err)
-		}
+	for typ, want := range map[string]string{"logout+jwt": "typ", "application/logout+jwt": "typ", "JWT": "events", "": "events"} {
+		_, err := l.Verify(t.Context(), signLogout(t, typ, claims))
+		demandRefusal(t, "typ "+typ, err, want)
 	}
 }
 
