@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/session"
 )
 
 const (
@@ -113,6 +115,13 @@ func (i Issuer) validate() error {
 	var faults []error
 	if i.Issuer == "" {
 		faults = append(faults, errors.New("is empty"))
+	}
+	// Sessions keep both: a login of an issuer that no session may name would fail each time.
+	if err := session.ValidAuth(session.Auth{Issuer: i.Issuer}); err != nil {
+		faults = append(faults, err)
+	}
+	if err := session.ValidUserID(i.UserPrefix); err != nil {
+		faults = append(faults, fmt.Errorf("user prefix: %w", err))
 	}
 	if len(i.Audiences) == 0 {
 		faults = append(faults, errors.New("jwt-audience is needed: without it a token for any other service would do"))

@@ -38,7 +38,7 @@ type keySet struct {
 // which none is left is an error.
 func parseJWKS(raw []byte) (*keySet, error) {
 	var doc struct {
-		Keys []jwkset.JWKMarshal `json:"keys"`
+		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return nil, fmt.Errorf("parse key set: %w", err)
@@ -49,7 +49,13 @@ func parseJWKS(raw []byte) (*keySet, error) {
 	store := jwkset.NewMemoryStorage()
 	set := &keySet{kids: make(map[string]bool)}
 	var skipped []error
-	for _, marshal := range doc.Keys {
+	for _, raw := range doc.Keys {
+		// One by one: a key of a kind that is not known here may hold members of any type.
+		var marshal jwkset.JWKMarshal
+		if err := json.Unmarshal(raw, &marshal); err != nil {
+			skipped = append(skipped, err)
+			continue
+		}
 		key, err := usableKey(marshal)
 		if err != nil {
 			skipped = append(skipped, fmt.Errorf("key %q: %w", marshal.KID, err))

@@ -195,6 +195,13 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}))
 	defer lure.Close()
 
+	outer := b64([]byte(`{"alg":"RS256","kid":"rs","cty":"JWT"}`)) + "." + b64([]byte(good))
+	signature, err := jwt.SigningMethodRS256.Sign(outer, keys["rs"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	nested := outer + "." + b64(signature)
+
 	cases := map[string]string{
 		"empty":              "",
 		"no dots":            "abc",
@@ -231,6 +238,12 @@ func TestForgedTokensAreRefused(t *testing.T) {
 		"logout token":       sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "typ": "logout+jwt"}, goodClaims(), keys["rs"]),
 		"typ a number":       sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "typ": 3}, goodClaims(), keys["rs"]),
 		"embedded jwk":       sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "jwk": jwk("rs", attacker, nil)}, goodClaims(), attacker),
+		"embedded x5c":       sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "x5c": []string{"MIIB"}}, goodClaims(), attacker),
+		"jku of a known kid": sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "jku": lure.URL}, goodClaims(), attacker),
+		"x5u of a known kid": sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "rs", "x5u": lure.URL}, goodClaims(), attacker),
+		"kid an address":     sign(t, jwt.SigningMethodRS256, map[string]any{"kid": lure.URL}, goodClaims(), attacker),
+		"nested JWT":         nested,
+		"JWE":                b64([]byte(`{"alg":"RSA-OAEP","enc":"A256GCM","kid":"rs"}`)) + "." + parts[1] + "." + parts[1] + "." + parts[2] + "." + parts[2],
 		"jku":                sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "lure", "jku": lure.URL}, goodClaims(), attacker),
 		"x5u":                sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "lure", "x5u": lure.URL}, goodClaims(), attacker),
 		"over 8 KiB":         signRS(t, func() jwt.MapClaims { c := goodClaims(); c["pad"] = strings.Repeat("x", 8<<10); return c }()),
@@ -269,14 +282,20 @@ func TestClaimsAreChecked(t *testing.T) {
 		{"aud empty list", "aud", []string{}, false},
 		{"aud missing", "aud", drop, false},
 		{"aud a number", "aud", 1, false},
+		{"aud null", "aud", nil, false},
+		{"aud an object", "aud", map[string]any{testAudience: true}, false},
+		{"aud two of ours", "aud", []string{testAudience, "other"}, true},
 		{"aud a mixed list", "aud", []any{testAudience, 1}, false},
 		{"iss without its slash", "iss", strings.TrimSuffix(testIssuer, "/"), false},
 		{"iss upper case", "iss", strings.ToUpper(testIssuer), false},
 		{"iss a list", "iss", []string{testIssuer}, false},
+		{"iss null", "iss", nil, false},
 		{"iss missing", "iss", drop, false},
 		{"exp just passed, within the leeway", "exp", at(-20 * time.Second), true},
 		{"exp passed", "exp", at(-31 * time.Second), false},
 		{"exp missing", "exp", drop, false},
+		{"exp null", "exp", nil, false},
+		{"exp a list", "exp", []int64{at(time.Hour)}, false},
 		{"exp a string", "exp", "9999999999", false},
 		{"exp negative", "exp", -1, false},
 		{"exp huge", "exp", 1e300, false},
@@ -289,6 +308,9 @@ func TestClaimsAreChecked(t *testing.T) {
 		{"iat missing", "iat", drop, false},
 		{"iat in the future", "iat", at(time.Minute), false},
 		{"iat a fraction", "iat", float64(at(-time.Minute)) + 0.75, true},
+		{"iat null", "iat", nil, false},
+		{"iat within the leeway", "iat", at(30 * time.Second), true},
+		{"iat just beyond the leeway", "iat", at(31 * time.Second), false},
 		{"iat a boolean", "iat", true, false},
 		{"sub missing", "sub", drop, false},
 		{"sub empty", "sub", "", false},
@@ -310,7 +332,7 @@ func TestClaimsAreChecked(t *testing.T) {
 		if c.ok != (err == nil) || !c.ok && session.CodeOf(err) != session.CodeLoginInvalid {
 			t.Errorf("%s: got %v", c.name, err)
 		}
-		if c.ok && login.IssuedAt != testNow.Add(-time.Minute) {
+		if c.ok && c.claim != "iat" && login.IssuedAt != testNow.Add(-time.Minute) || login.IssuedAt.Nanosecond() != 0 {
 			t.Errorf("%s: issued at %s", c.name, login.IssuedAt)
 		}
 	}
@@ -397,8 +419,10 @@ func TestAKeySetThatCannotBeHadIsNotTheLoginsFault(t *testing.T) {
 		"empty":      func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
 		"redirected": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) },
 		"circular":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/jwks", http.StatusFound) },
-		"huge":       func(w http.ResponseWriter, _ *http.Request) { w.Write(append(allKeys(), make([]byte, 2<<20)...)) },
-		"slow":       func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"huge": func(w http.ResponseWriter, _ *http.Request) {
+			w.Write(append(allKeys(), bytes.Repeat([]byte(" "), maxJWKSBytes)...))
+		},
+		"slow": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"two of a name": func(w http.ResponseWriter, _ *http.Request) {
 			w.Write(jwks(jwk("rs", testKeys()["rs"], nil), jwk("rs", testKeys()["ps"], nil)))
 		},
@@ -415,26 +439,46 @@ func TestAKeySetThatCannotBeHadIsNotTheLoginsFault(t *testing.T) {
 }
 
 func TestKnownKeysGoOnWorkingWhileTheIssuerIsDown(t *testing.T) {
-	logins := openTestLogins(t, func(c *LoginConfig) { c.Cooldown, c.RefreshEvery = time.Nanosecond, time.Nanosecond })
-	good := signRS(t, goodClaims())
-	if _, err := logins.Verify(t.Context(), good); err != nil {
-		t.Fatal(err)
-	}
+	var followed atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		followed.Add(1)
+		w.Write(jwks(jwk("rs", testKeys()["ps"], nil)))
+	}))
+	defer elsewhere.Close()
 	for name, trouble := range map[string]http.HandlerFunc{
 		"down": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) },
 		"slow": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"huge": func(w http.ResponseWriter, _ *http.Request) { w.Write(make([]byte, 2<<20)) },
-		"redirected": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		"huge": func(w http.ResponseWriter, _ *http.Request) {
+			w.Write(append(jwks(jwk("rs", testKeys()["ps"], nil)), bytes.Repeat([]byte(" "), maxJWKSBytes)...))
 		},
-		"emptied": func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
+		"redirected": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) },
+		"emptied":    func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[]}`)) },
 	} {
-		logins.serve(trouble)
-		for range 20 {
+		t.Run(name, func(t *testing.T) {
+			logins := openTestLogins(t, func(c *LoginConfig) {
+				c.Cooldown, c.RefreshEvery, c.FetchTimeout = time.Nanosecond, time.Nanosecond, 100*time.Millisecond
+			})
+			good := signRS(t, goodClaims())
 			if _, err := logins.Verify(t.Context(), good); err != nil {
-				t.Fatalf("%s: %v", name, err)
+				t.Fatal(err)
 			}
-		}
+			logins.serve(trouble)
+			for range 3 { // each starts a fetch, and does not wait for it
+				if _, err := logins.Verify(t.Context(), good); err != nil {
+					t.Fatal(err)
+				}
+				logins.issuers[testIssuer].source.running.Wait()
+			}
+			if n := logins.fetches.Load(); n != 4 {
+				t.Errorf("%d fetches of the key set", n)
+			}
+			if _, err := logins.Verify(t.Context(), good); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if n := followed.Load(); n != 0 {
+		t.Errorf("%d connections to where the issuer redirects", n)
 	}
 }
 
@@ -502,6 +546,93 @@ func TestSeveralIssuersNeverShareAUser(t *testing.T) {
 		if err := (LoginConfig{Issuers: []Issuer{one, two}}).Validate(); err == nil {
 			t.Errorf("the prefixes %q and %q are accepted", one.UserPrefix, prefix)
 		}
+	}
+}
+
+func TestAnIssuersKeysSpeakForThatIssuerOnly(t *testing.T) {
+	dir := t.TempDir()
+	issuer := func(name, key string) Issuer {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, jwks(jwk("k", testKeys()[key], nil)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return Issuer{Issuer: "https://" + name + "/", Audiences: []string{name}, UserPrefix: name + ":", JWKSFile: path}
+	}
+	l := openTestLogins(t, func(c *LoginConfig) { c.Issuers = []Issuer{issuer("a", "rs"), issuer("b", "ps")} })
+	for _, c := range []struct {
+		issuer, audience, key string
+		want                  string // of the refusal; "" if it is accepted
+	}{
+		{"a", "a", "rs", ""},
+		{"b", "b", "ps", ""},
+		{"a", "a", "ps", "signature"},
+		{"b", "b", "rs", "signature"},
+		{"a", "b", "rs", "audience"},
+	} {
+		claims := goodClaims()
+		claims["iss"], claims["aud"] = "https://"+c.issuer+"/", c.audience
+		login, err := l.Verify(t.Context(), sign(t, jwt.SigningMethodRS256, map[string]any{"kid": "k"}, claims, testKeys()[c.key]))
+		if c.want != "" {
+			demandRefusal(t, c.issuer+" with the key "+c.key, err, c.want)
+		} else if err != nil || login.UserID != c.issuer+":auth0|123" {
+			t.Errorf("%s: %+v, %v", c.issuer, login, err)
+		}
+	}
+}
+
+func TestTheLeewayIsTheOperators(t *testing.T) {
+	claims := goodClaims()
+	claims["exp"] = testNow.Add(-10 * time.Second).Unix()
+	text := signRS(t, claims)
+	for leeway, ok := range map[time.Duration]bool{5 * time.Second: false, 10 * time.Second: false, 11 * time.Second: true, time.Minute: true} {
+		l := openTestLogins(t, func(c *LoginConfig) { c.Leeway = leeway })
+		if _, err := l.Verify(t.Context(), text); ok != (err == nil) {
+			t.Errorf("a leeway of %s: %v", leeway, err)
+		}
+	}
+}
+
+func TestWhatIsOverTheLimitIsRefusedBeforeItIsRead(t *testing.T) {
+	l := openTestLogins(t, nil)
+	_, err := l.Verify(t.Context(), strings.Repeat(".", 1<<20))
+	demandRefusal(t, "a megabyte of dots", err, "has 1048576 bytes")
+	_, err = l.Verify(t.Context(), strings.Repeat(".", MaxJWTBytes))
+	demandRefusal(t, "as many dots as are allowed", err, "three parts")
+	long := map[string]any{"kid": strings.Repeat("k", maxKidBytes+1)}
+	_, err = l.Verify(t.Context(), sign(t, jwt.SigningMethodRS256, long, goodClaims(), testKeys()["rs"]))
+	demandRefusal(t, "a long kid", err, "the header kid")
+	if n := l.fetches.Load(); n != 0 {
+		t.Errorf("%d fetches of the key set", n)
+	}
+}
+
+func TestAStrangeKeyDoesNotSpoilItsSet(t *testing.T) {
+	l := openTestLogins(t, nil)
+	l.serve(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write(jwks(map[string]any{"kty": "FUTURE", "kid": 7, "x5c": "text"}, map[string]any{"kty": "OKP", "crv": "Ed25519", "kid": "short", "x": "AAAA"}, jwk("rs", testKeys()["rs"], nil)))
+	})
+	if _, err := l.Verify(t.Context(), signRS(t, goodClaims())); err != nil {
+		t.Error(err)
+	}
+	short := sign(t, jwt.SigningMethodEdDSA, map[string]any{"kid": "short"}, goodClaims(), testKeys()["ed"])
+	if _, err := l.Verify(t.Context(), short); session.CodeOf(err) != session.CodeLoginInvalid {
+		t.Errorf("a key of three bytes: %v", err)
+	}
+}
+
+func TestAnIssuerThatNoSessionMayNameIsRefused(t *testing.T) {
+	good := Issuer{Issuer: testIssuer, Audiences: []string{testAudience}}
+	long, control, prefix := good, good, good
+	long.Issuer += strings.Repeat("x", session.MaxIssuerBytes)
+	control.Issuer, control.JWKSURL = "a\nb", "https://issuer.example/"
+	prefix.UserPrefix = strings.Repeat("p", session.MaxUserIDBytes+1)
+	for name, issuer := range map[string]Issuer{"a long name": long, "a name with a line feed": control, "a long prefix": prefix} {
+		if err := (LoginConfig{Issuers: []Issuer{issuer}}).Validate(); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	if err := (LoginConfig{Issuers: []Issuer{good}}).Validate(); err != nil {
+		t.Error(err)
 	}
 }
 
