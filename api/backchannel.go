@@ -24,6 +24,9 @@ func (s *Server) backchannelLogout(c *call) error {
 	}
 	logout, err := s.cfg.Logins.VerifyLogout(&c.ctx, text)
 	if err != nil {
+		if limited := c.doubt(&caller{}).Ask(); limited != nil {
+			return limited
+		}
 		return refusedLogout(err)
 	}
 	outcome, err := s.sessions.RevokeLogin(&c.ctx, session.RevokeLogin{

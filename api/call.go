@@ -47,7 +47,7 @@ const (
 var (
 	noStore     = []string{"no-store"}
 	noSniff     = []string{"nosniff"}
-	noFrames    = []string{"default-src 'none'; frame-ancestors 'none'"}
+	noFrames    = []string{"default-src 'none'; base-uri 'none'; frame-ancestors 'none'"}
 	ownOrigin   = []string{"same-origin"}
 	httpsOnly   = []string{"max-age=31536000"}
 	jsonContent = []string{"application/json"}

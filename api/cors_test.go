@@ -60,7 +60,7 @@ func TestEveryAnswerIsKeptOutOfFramesAndCaches(t *testing.T) {
 		a := n.do("GET", path, "", token(tok))
 		for header, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff",
-			"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cross-Origin-Resource-Policy": "same-origin",
+			"Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'", "Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			if got := a.header.Get(header); got != want {
 				t.Errorf("%s: %s is %q", path, header, got)
@@ -83,6 +83,7 @@ func TestBadTokensAndLoginsAreLimitedByAddressAndGoodOnesAreNot(t *testing.T) {
 	n.do("DELETE", "/api/sessions/current/", "", token("hfs_rubbish")).wantCode(429, "rate_limited")
 	n.do("POST", "/api/sessions/create/", "", bearer("a.b.c")).wantCode(429, "rate_limited")
 	n.do("GET", "/api/stats/", "", bearer("hfk_guess")).wantCode(429, "rate_limited")
+	n.tellLogout("a.b.c").wantCode(429, "rate_limited")
 	for range 20 {
 		n.do("GET", "/api/sessions/current/", "", token(good)).want(200)
 		n.do("POST", "/api/sessions/create/", `{"user_id":"u3"}`, bearer(n.service)).want(201)

@@ -31,7 +31,7 @@ func (s *Server) ownEvents(c *call) error {
 
 // allEvents answers GET /api/events/, for services: a page, or with Accept: text/event-stream whatever happens from now on.
 func (s *Server) allEvents(c *call) error {
-	at, err := c.serviceAlone("these events are of all users")
+	who, at, err := c.serviceAlone("these events are of all users")
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (s *Server) allEvents(c *call) error {
 		if err != nil {
 			return err
 		}
-		return s.stream(c, session.Follow{
+		return s.stream(c, &who, session.Follow{
 			UserID: request.UserID, Session: request.Session, Type: request.Type, After: after,
 		}, asItIs)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfastdb/holdfast/api/auth"
 	"github.com/holdfastdb/holdfast/session"
 )
 
@@ -206,6 +207,25 @@ func TestStreamsEnd(t *testing.T) {
 	n.sessions.failWith(session.ErrOverloaded)
 	n.do("GET", "/api/events/", "", bearer(n.service), "Accept: text/event-stream").wantCode(503, "overloaded")
 	n.sessions.failWith(nil)
+}
+
+func TestARevokedKeyEndsItsStreams(t *testing.T) {
+	var keys *auth.Keys
+	n := newNode(t, func(c *Config) { keys = c.Keys })
+	_, id := n.login(`{"user_id":"u1"}`)
+	l := n.listen("/api/events/", bearer(n.service), "Accept: text/event-stream")
+	n.sessions.say(n.event(100, session.EventUpdated, id, "u1"))
+	l.wants("100-1", "updated")
+	if err := auth.RevokeKey(n.keysFile, "web"); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	n.sessions.say(n.event(101, session.EventUpdated, id, "u1"))
+	if frame := l.frame(); frame != "" {
+		t.Errorf("after its key was revoked the stream says %q", frame)
+	}
 }
 
 func TestIntrospection(t *testing.T) {

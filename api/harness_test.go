@@ -51,6 +51,7 @@ type node struct {
 	client   *http.Client
 	service  string
 	operator string
+	keysFile string
 	signer   *ecdsa.PrivateKey
 	secrets  []string
 	mu       sync.Mutex
@@ -78,6 +79,7 @@ func newNode(t *testing.T, change func(*Config)) *node {
 	n := &node{t: t, sessions: newMemory(), cluster: &fixedCluster{leader: true, checks: []Check{{Name: "fresh", OK: true}}}, log: &lockedBuffer{}}
 	dir := t.TempDir()
 	keysPath := filepath.Join(dir, "keys.json")
+	n.keysFile = keysPath
 	n.service = must(auth.CreateKey(keysPath, auth.RoleService, "web", rand.Reader, time.Now()))
 	n.operator = must(auth.CreateKey(keysPath, auth.RoleOperator, "ops", rand.Reader, time.Now()))
 	n.signer = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))

@@ -9,7 +9,7 @@ import (
 
 // introspect answers POST /api/introspect/: for each token whether it is one of a live session, and which.
 func (s *Server) introspect(c *call) error {
-	at, err := c.serviceAlone("introspection is of any user's tokens")
+	_, at, err := c.serviceAlone("introspection is of any user's tokens")
 	if err != nil {
 		return err
 	}

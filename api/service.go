@@ -60,18 +60,18 @@ func (s *Server) patchUser(c *call) error {
 
 // serviceAlone demands a service key that speaks for no user, as what is asked for is of all of them, and says how fresh
 // the answer must be.
-func (c *call) serviceAlone(because string) (session.Consistency, error) {
-	who, err := c.identify()
-	if err != nil {
-		return session.Consistency{}, err
+func (c *call) serviceAlone(because string) (who caller, at session.Consistency, err error) {
+	if who, err = c.identify(); err != nil {
+		return who, at, err
 	}
 	if err := who.needKey(); err != nil {
-		return session.Consistency{}, err
+		return who, at, err
 	}
 	if who.sent {
-		return session.Consistency{}, session.ErrForbidden.With("%s: ask without Holdfast-Session", because)
+		return who, at, session.ErrForbidden.With("%s: ask without Holdfast-Session", because)
 	}
-	return c.consistency(&who)
+	at, err = c.consistency(&who)
+	return who, at, err
 }
 
 // statsAnswer is the body of GET /api/stats/.
@@ -87,7 +87,7 @@ type statsAnswer struct {
 
 // stats answers GET /api/stats/.
 func (s *Server) stats(c *call) error {
-	at, err := c.serviceAlone("the statistics are of all users")
+	_, at, err := c.serviceAlone("the statistics are of all users")
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (s *Server) followCurrent(c *call) error {
 		return err
 	}
 	c.index = view.Index
-	return s.stream(c, session.Follow{Session: view.Session.ID, After: after}, forOwner)
+	return s.stream(c, &who, session.Follow{Session: view.Session.ID, After: after}, forOwner)
 }
 
 // resumption reads where a client that comes back has stopped: Last-Event-ID, or ?after= for those that cannot set it.
@@ -78,8 +78,8 @@ func forOwner(e *session.Event) (name string, last bool) {
 }
 
 // stream sends events as Server-Sent Events (HTML Standard, 9.2) until the client goes, reads too slowly, or this node
-// may tell it no more.
-func (s *Server) stream(c *call, want session.Follow, name naming) error {
+// may tell it no more. A key that is taken out of the keys file ends its streams as well.
+func (s *Server) stream(c *call, who *caller, want session.Follow, name naming) error {
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	stop := context.AfterFunc(s.streams, cancel)
@@ -101,6 +101,8 @@ func (s *Server) stream(c *call, want session.Follow, name naming) error {
 	for {
 		e, err := out.next(ctx, from)
 		switch {
+		case who.credential == credentialKey && !s.cfg.Keys.Holds(who.key):
+			return nil
 		case err == nil:
 			label, last := name(&e)
 			if label != "" && out.event(label, &e) != nil || last {

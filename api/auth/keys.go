@@ -53,6 +53,16 @@ func (k *Keys) Find(text string) (Key, bool) {
 	return set[found], true
 }
 
+// Holds says whether a key that Find has given is still in the file.
+func (k *Keys) Holds(key Key) bool {
+	set := *k.set.Load()
+	held := 0
+	for i := range set {
+		held |= subtle.ConstantTimeCompare(key.hash[:], set[i].hash[:])
+	}
+	return held == 1
+}
+
 // Digest is 64 hex digits that are the same on all nodes whose files hold the same keys in whatever order. It tells
 // nothing about them.
 func (k *Keys) Digest() string {
