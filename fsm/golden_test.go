@@ -55,7 +55,8 @@ func goldenValues() []golden {
 	}
 	rotated := rec
 	rotated.Rotation = session.Rotation{
-		Used: []session.UsedHash{fixed[session.UsedHash](0x70), fixed[session.UsedHash](0x80)}, Former: fixed[session.SecretHash](0x80),
+		Used:       []session.UsedSecret{{Hash: fixed[session.UsedHash](0x70), Held: 3600}, {Hash: fixed[session.UsedHash](0x80), Held: 30}},
+		Former:     fixed[session.SecretHash](0x80),
 		GraceUntil: midnight + 30_000, Sealed: []byte("sealed"),
 	}
 	rotated.StrangeAt = midnight + 4

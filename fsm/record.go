@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -43,7 +44,7 @@ const (
 
 // Keys of what a record remembers of secrets and clients that it has had.
 const (
-	pastUsed       = 1 // session.UsedHash one after the other
+	pastUsed       = 1 // usedLen bytes for each used secret, one after the other
 	pastFormer     = 2 // this and the next two only while a rotation's grace lasts
 	pastGraceUntil = 3
 	pastSealed     = 4
@@ -88,13 +89,15 @@ func appendRecord(dst []byte, r *record) []byte {
 	return w.end()
 }
 
-const usedLen = len(session.UsedHash{})
+// usedLen is a session.UsedHash, and in 4 bytes for how long it was held.
+const usedLen = len(session.UsedHash{}) + 4
 
 func encodePast(r *record) []byte {
 	w := writeFields(make([]byte, 0, 256))
 	used := make([]byte, 0, session.MaxUsed*usedLen)
 	for i := range r.Rotation.Used {
-		used = append(used, r.Rotation.Used[i][:]...)
+		one := &r.Rotation.Used[i]
+		used = binary.BigEndian.AppendUint32(append(used, one.Hash[:]...), one.Held)
 	}
 	w.bytes(pastUsed, used)
 	if r.Rotation.GraceUntil != 0 {
@@ -194,7 +197,8 @@ func (rec *record) decodePast(raw []byte) bool {
 				return false
 			}
 			for ; len(flat) > 0; flat = flat[usedLen:] {
-				to.Used = append(to.Used, session.UsedHash(flat))
+				const hash = len(session.UsedHash{})
+				to.Used = append(to.Used, session.UsedSecret{Hash: session.UsedHash(flat), Held: binary.BigEndian.Uint32(flat[hash:])})
 			}
 		case pastFormer:
 			r.fixed(to.Former[:])

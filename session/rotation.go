@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 )
@@ -25,12 +26,17 @@ const MaxUsed = 8
 // enough to know it again, too little to stand for it.
 type UsedHash [16]byte
 
-// Used returns the form in which h is remembered.
-func (h SecretHash) Used() UsedHash { return UsedHash(h[:16]) }
+// UsedSecret is what is remembered of a secret that was rotated away.
+type UsedSecret struct {
+	Hash UsedHash
+	Held uint32 // seconds for which it was the session's
+}
+
+func (h SecretHash) used() UsedHash { return UsedHash(h[:len(UsedHash{})]) }
 
 // Rotation is what a session remembers of the secrets that it had before.
 type Rotation struct {
-	Used []UsedHash // at most MaxUsed, the oldest first; never changed in place
+	Used []UsedSecret // at most MaxUsed, the oldest first; never changed in place
 
 	// While the grace of the last rotation lasts; zero before the first, and once
 	// it has been forgotten.
@@ -53,9 +59,9 @@ const (
 // constant time.
 func (s *Session) Standing(h SecretHash, now Time) Standing {
 	used := 0
-	mine := h.Used()
+	mine := h.used()
 	for i := range s.Rotation.Used {
-		used |= subtle.ConstantTimeCompare(s.Rotation.Used[i][:], mine[:])
+		used |= subtle.ConstantTimeCompare(s.Rotation.Used[i].Hash[:], mine[:])
 	}
 	former := s.Rotation.GraceUntil != 0 && s.Rotation.Former.Equal(h)
 	switch {
@@ -76,16 +82,30 @@ func (s *Session) Rotates(now Time) bool { return now >= s.SecretSetAt.Add(Rotat
 // Rotated returns s with the secret whose hash is next. Sealed is that secret
 // under the one that it follows (SealSecret).
 func (s Session) Rotated(next SecretHash, sealed []byte, at Time) Session {
-	used := slices.Clone(s.Rotation.Used)
-	if len(used) >= MaxUsed {
-		used = used[len(used)-MaxUsed+1:]
-	}
+	held := min(max(at.Sub(s.SecretSetAt)/time.Second, 0), math.MaxUint32)
 	s.Rotation = Rotation{
-		Used: append(used, s.SecretHash.Used()), Former: s.SecretHash, GraceUntil: at.Add(RotationGrace),
-		Sealed: slices.Clone(sealed),
+		Used:   append(s.memorable(), UsedSecret{Hash: s.SecretHash.used(), Held: uint32(held)}),
+		Former: s.SecretHash, GraceUntil: at.Add(RotationGrace), Sealed: slices.Clone(sealed),
 	}
 	s.SecretHash, s.SecretSetAt = next, at
 	return s
+}
+
+// memorable are the used secrets that are kept when another comes. The one that
+// was the session's for the shortest time goes: a thief who rotates as fast as he
+// may must not make the session forget the secret that its user still has.
+func (s *Session) memorable() []UsedSecret {
+	used := slices.Clone(s.Rotation.Used)
+	if len(used) < MaxUsed {
+		return used
+	}
+	shortest := 0
+	for i := range used {
+		if used[i].Held < used[shortest].Held {
+			shortest = i
+		}
+	}
+	return slices.Delete(used, shortest, shortest+1)
 }
 
 // Settled returns s without what only the grace of a rotation needs.

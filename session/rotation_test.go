@@ -47,22 +47,27 @@ func TestWhatASecretIsToASession(t *testing.T) {
 	}
 }
 
-func TestOnlyTheLastUsedSecretsAreRemembered(t *testing.T) {
+// Whoever rotates as fast as is allowed does not make a session forget the secrets
+// that it had for long.
+func TestTheSecretsThatWereHeldForLongAreRemembered(t *testing.T) {
 	s := start(t)
-	s.SecretHash = hashOf(0)
+	s.SecretHash, s.SecretSetAt = hashOf(0), noon
 	at := noon
-	for i := range byte(MaxUsed + 3) {
-		at = at.Add(time.Minute)
-		s = s.Rotated(hashOf(i+1), nil, at)
+	rotate := func(next byte, after time.Duration) {
+		at = at.Add(after)
+		s = s.Rotated(hashOf(next), nil, at).Settled()
 	}
-	s = s.Settled()
-	for i := range byte(MaxUsed + 3) {
-		want := UsedUp
-		if i < 3 {
-			want = Unknown
-		}
-		if got := s.Standing(hashOf(i), at); got != want {
-			t.Errorf("secret %d is %d, want %d", i, got, want)
+	rotate(1, 50*time.Minute) // 0 was held for long
+	rotate(2, time.Minute)
+	for i := range byte(40) {
+		rotate(3+i, RotationGrace)
+	}
+	if len(s.Rotation.Used) != MaxUsed {
+		t.Fatalf("%d used secrets are remembered", len(s.Rotation.Used))
+	}
+	for secret, want := range map[byte]Standing{0: UsedUp, 1: UsedUp, 41: UsedUp, 42: Current, 10: Unknown, 43: Unknown} {
+		if got := s.Standing(hashOf(secret), at); got != want {
+			t.Errorf("secret %d is %d, want %d", secret, got, want)
 		}
 	}
 }
