@@ -24,7 +24,7 @@ func (s *Server) backchannelLogout(c *call) error {
 	}
 	logout, err := s.cfg.Logins.VerifyLogout(&c.ctx, text)
 	if err != nil {
-		if limited := c.doubt(&caller{}).Ask(); limited != nil {
+		if limited := c.bad(&caller{}); limited != nil {
 			return limited
 		}
 		return refusedLogout(err)

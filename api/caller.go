@@ -74,7 +74,7 @@ func (c *call) identify() (caller, error) {
 		err = c.takeCookie(&who, cookie)
 	}
 	if refused := session.CodeOf(err); refused == session.CodeLoginInvalid || refused == session.CodeKeyInvalid || who.sent && !who.parsed {
-		if limited := c.doubt(&who).Ask(); limited != nil {
+		if limited := c.bad(&who); limited != nil {
 			return caller{}, limited
 		}
 	}

@@ -56,12 +56,15 @@ func (s *Server) allEvents(c *call) error {
 
 // eventFilter reads which events a service wants.
 func (c *call) eventFilter(request *session.ListEvents) error {
-	user, _, err := c.query("user_id")
+	user, there, err := c.query("user_id")
 	if err != nil {
 		return err
 	}
 	if err := session.ValidUserID(user); err != nil {
 		return err
+	}
+	if there && user == "" {
+		return session.ErrInvalidRequest.With("the parameter user_id is empty: leave it out for the events of all users")
 	}
 	request.UserID = user
 	if text, there, err := c.query("session_id"); err != nil {

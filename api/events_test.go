@@ -44,7 +44,7 @@ func TestEventsArePagedByWhoMaySeeThem(t *testing.T) {
 			t.Errorf("%s: %s", query, a.body)
 		}
 	}
-	for _, query := range []string{"after=x", "after=1", "limit=0", "limit=1001", "type=nothing", "session_id=1", "user_id=%00"} {
+	for _, query := range []string{"after=x", "after=1", "limit=0", "limit=1001", "type=nothing", "session_id=1", "user_id=%00", "user_id="} {
 		n.do("GET", "/api/events/?"+query, "", bearer(n.service)).wantCode(400, "invalid_request")
 	}
 	n.do("GET", "/api/sessions/events/?limit=x", "", token(mine)).wantCode(400, "invalid_request")

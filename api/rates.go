@@ -19,14 +19,33 @@ func (r rates) check(c *call) error {
 }
 
 // doubt is what a node asks before it confirms that the caller's token is none, and nil for those with a service key. A
-// good token is never limited: whoever shares an address with a guesser goes on.
+// good token costs nothing, and one that this node knows is never limited: whoever shares an address with a guesser goes on.
+// Right after a login another node knows the token at once for a request that brings the index of it.
 func (c *call) doubt(who *caller) session.Doubt {
 	if who.credential == credentialKey || c.s.limits.doubts == nil {
 		return nil
 	}
-	return func() error {
-		return pay(c, c.s.limits.doubts, "too many bad tokens from this address")
+	return func(confirmed bool) error {
+		if confirmed {
+			_, _ = c.s.limits.doubts.Allow(c.client.IP, c.began)
+			return nil
+		}
+		wait, ok := c.s.limits.doubts.Left(c.client.IP, c.began)
+		if ok {
+			return nil
+		}
+		return c.limited(wait, "too many bad tokens from this address")
 	}
+}
+
+// bad counts a credential of the caller that is none, and refuses it with 429 where there were too many.
+func (c *call) bad(who *caller) error {
+	doubt := c.doubt(who)
+	if err := doubt.Ask(); err != nil {
+		return err
+	}
+	doubt.Count()
+	return nil
 }
 
 // pay takes one of what the caller's address may.
@@ -38,6 +57,10 @@ func pay(c *call, from *limit.Addresses, complaint string) error {
 	if ok {
 		return nil
 	}
+	return c.limited(wait, complaint)
+}
+
+func (c *call) limited(wait time.Duration, complaint string) error {
 	seconds := max(1, int64((wait+time.Second-1)/time.Second))
 	c.set(headerRetryAfter, decimal(int(seconds)))
 	return session.ErrRateLimited.With("%s: try again in %d s", complaint, seconds)

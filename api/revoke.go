@@ -111,7 +111,7 @@ func (s *Server) whoseSessions(c *call, who *caller, request *session.RevokeUser
 			return session.ErrForbidden.With("the member \"user_id\" is not the user of the login JWT")
 		}
 	case who.parsed && named != "":
-		view, err := s.sessions.Get(&c.ctx, who.token, c.client, false, session.Consistency{})
+		view, err := s.sessions.Get(&c.ctx, who.token, c.client, false, session.Consistency{Doubt: c.doubt(who)})
 		if err != nil {
 			return err
 		}

@@ -14,9 +14,12 @@ import (
 // every write a page; this costs the first who asks.
 const blockIndexes = 1 << 10
 
-// maxFilters bounds the blocks of which a filter is kept. All filters together
-// have about two bytes for each event that is kept.
-const maxFilters = 1 << 14
+// The filters that are kept have a bound, in number and in bytes: about two bytes
+// for each event.
+const (
+	maxFilters     = 1 << 14
+	maxFilterBytes = 16 << 20
+)
 
 func blockOf(id session.EventID) uint64 { return id.Index / blockIndexes }
 
@@ -31,8 +34,9 @@ func traitOfSession(id session.ID) uint64 { return xxhash.Sum64(append([]byte{'s
 // eventFilters keeps the filters of one node. All its methods may be called from
 // any goroutine.
 type eventFilters struct {
-	mu      sync.Mutex // guards the map; a filter never changes
+	mu      sync.Mutex // guards the rest; a filter never changes
 	ofBlock map[uint64]eventFilter
+	bytes   int
 }
 
 // denies says that no event of the block has the trait.
@@ -49,13 +53,15 @@ func (f *eventFilters) keep(block uint64, filter eventFilter) {
 	if f.ofBlock == nil {
 		f.ofBlock = make(map[uint64]eventFilter)
 	}
-	for old := range f.ofBlock {
-		if len(f.ofBlock) < maxFilters {
+	f.bytes += len(filter) - len(f.ofBlock[block])
+	f.ofBlock[block] = filter
+	for old, gone := range f.ofBlock {
+		if len(f.ofBlock) <= maxFilters && f.bytes <= maxFilterBytes {
 			break
 		}
+		f.bytes -= len(gone)
 		delete(f.ofBlock, old) // whichever comes: it is built again when it is missed
 	}
-	f.ofBlock[block] = filter
 }
 
 // eventFilter is a Bloom filter of traits (Bloom, CACM 13(7), 1970): ten bits a

@@ -132,6 +132,9 @@ func (s *eventScan) piece(v view, page *session.EventPage) error {
 // following is the least id behind another.
 func following(id session.EventID) session.EventID {
 	if id.Ordinal == math.MaxUint32 {
+		if id.Index == math.MaxUint64 {
+			return id // nothing lies behind
+		}
 		return session.EventID{Index: id.Index + 1}
 	}
 	return session.EventID{Index: id.Index, Ordinal: id.Ordinal + 1}

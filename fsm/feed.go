@@ -3,6 +3,7 @@ package fsm
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -12,9 +13,11 @@ import (
 const (
 	// maxQueued is how many events may wait for one follower. Whoever is slower is
 	// dropped, and may resume: nobody waits for a follower.
-	maxQueued = 256
-	// dealPiece is how many events are dealt out between two looks at who follows.
-	dealPiece = session.MaxEventLimit
+	maxQueued = 1024
+	// dealPiece is how many events are dealt out before readers get their turn.
+	dealPiece = 128
+	// maxOfOne is how many streams one session or one user may have on a node.
+	maxOfOne = 64
 	// feedLook is how often a node that has followers looks whether it may still
 	// tell them anything.
 	feedLook = time.Second
@@ -61,8 +64,13 @@ type follower struct {
 // Follow begins a stream, with what has happened since After as far as it is
 // kept.
 func (s *Sessions) Follow(ctx context.Context, want session.Follow) (session.Stream, error) {
-	if _, err := s.admit(ctx, session.Consistency{}); err != nil {
+	// The id may be of a node that is further; one beyond the log asks for nothing.
+	at := session.Consistency{AtLeast: session.Index{Cluster: s.machine.Cluster(), Index: want.After.Index}}
+	if _, err := s.admit(ctx, at); err != nil {
 		return nil, err
+	}
+	if now := s.Index().Index; want.After.Index > now {
+		want.After = session.EventID{Index: now, Ordinal: math.MaxUint32}
 	}
 	f := &follower{
 		s: s, want: want, news: make(chan struct{}, 1),
@@ -82,6 +90,8 @@ func (d *feed) add(f *follower, m *Machine) (session.EventID, error) {
 		return session.EventID{}, session.ErrDraining
 	case len(d.followers) >= d.most:
 		return session.EventID{}, session.ErrOverloaded.With("this node has %d event streams, as many as it may: ask another", d.most)
+	case len(d.ofSession[f.want.Session]) >= maxOfOne || len(d.ofUser[f.want.UserID]) >= maxOfOne:
+		return session.EventID{}, session.ErrOverloaded.With("there are %d event streams of this session or user on this node: close some", maxOfOne)
 	case len(d.followers) == 0:
 		d.dealt = session.EventID{Index: m.index().Index, Ordinal: math.MaxUint32}
 	}
@@ -193,6 +203,7 @@ func (s *Sessions) deal() error {
 		if more, err = s.feed.dealPage(s); err != nil {
 			return err
 		}
+		runtime.Gosched() // so that readers take what they have been dealt
 	}
 	return nil
 }
@@ -223,7 +234,7 @@ func (d *feed) dealPage(s *Sessions) (more bool, err error) {
 func (d *feed) hand(to map[*follower]struct{}, e *session.Event) {
 	for f := range to {
 		switch {
-		case f.want.Type != 0 && f.want.Type != e.Type:
+		case f.want.Type != 0 && f.want.Type != e.Type, f.want.UserID != "" && f.want.UserID != e.UserID:
 		case e.ID.Compare(f.want.After) <= 0: // another node was further when it told of this
 		case len(f.queue) >= maxQueued:
 			d.drop(f, session.ErrOverloaded.With("the reader of this event stream is too slow: resume it"))

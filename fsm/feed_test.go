@@ -190,3 +190,42 @@ func TestAStreamResumesOnANodeThatIsBehind(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestAnIDBeyondTheLogDoesNotMakeAStreamDeaf(t *testing.T) {
+	m := newTestMember(t)
+	stream, err := m.Follow(t.Context(), session.Follow{After: session.EventID{Index: 1 << 60, Ordinal: 7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stream.Close)
+	m.login("alice", "")
+	next(t, stream, 1)
+	page, err := m.ListEvents(t.Context(), session.ListEvents{After: session.EventID{Index: math.MaxUint64, Ordinal: math.MaxUint32}})
+	if err != nil || len(page.Events) != 0 || page.More {
+		t.Errorf("behind the last id there is is %+v, %v", page, err)
+	}
+}
+
+func TestAllThatAStreamAsksForMustHold(t *testing.T) {
+	m := newTestMember(t)
+	alice := m.login("alice", "")
+	none, one := m.follow(t, session.Follow{Session: alice.Token.ID, UserID: "bob"}), m.follow(t, session.Follow{Session: alice.Token.ID, UserID: "alice"})
+	if _, err := m.Revoke(t.Context(), session.Revoke{Actor: holder(alice.Token)}); err != nil {
+		t.Fatal(err)
+	}
+	next(t, one, 1)
+	if e, ok, err := none.(*follower).queued(); ok || err != nil {
+		t.Errorf("got %+v, %v", e, err)
+	}
+}
+
+func TestOneSessionCannotTakeAllStreams(t *testing.T) {
+	m := newTestMember(t)
+	alice := m.login("alice", "").Token.ID
+	for range maxOfOne {
+		m.follow(t, session.Follow{Session: alice})
+	}
+	_, err := m.Follow(t.Context(), session.Follow{Session: alice})
+	wantCode(t, err, session.CodeOverloaded)
+	m.follow(t, session.Follow{Session: m.login("bob", "").Token.ID})
+}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -79,6 +80,14 @@ var decoy = encodeRecord(&record{Session: session.Session{
 // applied that is stamped at or after the expiry, so that no node says yes after
 // another has said no. A secret that was rotated away before ends the session.
 func (s *Sessions) find(ctx context.Context, id session.ID, hash *session.SecretHash, at session.Consistency) (session.View, bool, error) {
+	if at.Strong && at.Doubt != nil {
+		// A barrier comes first: who asks for too many in vain must not get it.
+		if _, is, err := s.lookup(id, hash, session.Time(s.log.Now())); err != nil || is != found {
+			if err := cmp.Or(err, at.Doubt.Ask()); err != nil {
+				return session.View{}, false, err
+			}
+		}
+	}
 	now, err := s.admit(ctx, at)
 	for confirmed := at.Strong; err == nil; confirmed = true {
 		v, is, err := s.lookup(id, hash, now)
@@ -88,6 +97,7 @@ func (s *Sessions) find(ctx context.Context, id session.ID, hash *session.Secret
 		case is == found:
 			return v, true, nil
 		case is == absent && confirmed, is == ended && confirmed && s.machine.stamped(v.Session.ExpiresAt()):
+			at.Doubt.Count()
 			return v, false, nil
 		case is == ended && confirmed:
 			if _, err := s.send(ctx, envelope{Type: cmdTick}, nil); err != nil {

@@ -312,3 +312,57 @@ func TestErrorsOfTheLogBecomeTheDomains(t *testing.T) {
 		}
 	}
 }
+
+// What costs a barrier is bounded by who asks for it in vain; a good token costs
+// nothing, however it is asked for.
+func TestABadTokenIsPaidForAndAGoodOneIsNot(t *testing.T) {
+	l := newTestLog(t, 2)
+	m := l.members[1]
+	good := l.members[0].login("alice", "").Token
+	bad := good
+	bad.Secret[0] ^= 1
+	left, counted := 2, 0
+	doubt := session.Doubt(func(confirmed bool) error {
+		switch {
+		case confirmed:
+			left, counted = left-1, counted+1
+		case left <= 0:
+			return session.ErrRateLimited
+		}
+		return nil
+	})
+	get := func(token session.Token, strong bool) session.Code {
+		_, err := m.Get(t.Context(), token, session.Client{}, false, session.Consistency{Strong: strong, Doubt: doubt})
+		return session.CodeOf(err)
+	}
+	for _, strong := range []bool{false, true} {
+		if code := get(bad, strong); code != session.CodeSessionInvalid {
+			t.Errorf("strong %v: %s", strong, code)
+		}
+	}
+	l.set(func() { l.barriers = 0 })
+	for _, strong := range []bool{false, true} {
+		if code := get(bad, strong); code != session.CodeRateLimited {
+			t.Errorf("one too many, strong %v: %s", strong, code)
+		}
+	}
+	if l.barriers != 0 {
+		t.Errorf("%d barriers for tokens that were not paid for", l.barriers)
+	}
+	for _, strong := range []bool{false, true} {
+		if code := get(good, strong); code != "" {
+			t.Errorf("a good token, strong %v: %s", strong, code)
+		}
+	}
+	if counted != 2 {
+		t.Errorf("%d tokens were counted", counted)
+	}
+	// One that this node does not know yet is not counted, once it is known.
+	left, counted = 1, 0
+	l.set(func() { m.behind = true })
+	fresh := l.members[0].login("alice", "").Token
+	if code := get(fresh, false); code != "" || counted != 0 {
+		t.Errorf("a fresh token: %q, counted %d", code, counted)
+	}
+	l.set(func() { m.behind = false })
+}

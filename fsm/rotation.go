@@ -48,7 +48,10 @@ func (s *Sessions) successor(of *session.Session, old session.Token) (*session.T
 			return &session.Token{ID: of.ID, Secret: secret}, nil
 		}
 	}
-	// A repetition that comes when the grace is over, or another secret yet.
+	if of.Rotation.Former.Matches(old.Secret) && len(of.Rotation.Sealed) > 0 {
+		return nil, session.ErrStaleNode.With("this node lacks the cluster key that another has sealed the new token with: ask another node")
+	}
+	// A repetition that comes when the grace is over.
 	return nil, session.ErrSessionInvalid
 }
 

@@ -18,17 +18,25 @@ type Consistency struct {
 	Doubt   Doubt
 }
 
-// Doubt is asked before a node confirms that a token is none of a live session,
-// which costs the cluster more than a yes: its error is the answer instead. Nil
-// never objects.
-type Doubt func() error
+// Doubt bounds how often somebody may have a node confirm that a token is none
+// of a live session, which costs the cluster more than a yes. It is called before
+// with false: its error is the answer instead. Where the token was none it is
+// called with true, and counts. Nil never objects.
+type Doubt func(confirmed bool) error
 
-// Ask returns the error of d.
+// Ask is called before a token is confirmed to be none.
 func (d Doubt) Ask() error {
 	if d == nil {
 		return nil
 	}
-	return d()
+	return d(false)
+}
+
+// Count is called for a token that was none.
+func (d Doubt) Count() {
+	if d != nil {
+		_ = d(true) // what is over the limit is refused the next time
+	}
 }
 
 // IsZero says whether i names no place.

@@ -56,6 +56,18 @@ func (a *Addresses) Allow(address string, now time.Time) (wait time.Duration, ok
 	return 0, true
 }
 
+// Left says whether the address has a request left at now, without taking it; if not, wait is as in Allow.
+func (a *Addresses) Left(address string, now time.Time) (wait time.Duration, ok bool) {
+	bucket, there := a.buckets.Get(network(address))
+	if !there {
+		return 0, true
+	}
+	if tokens := bucket.TokensAt(now); tokens < 1 {
+		return time.Duration((1 - tokens) / float64(a.perSecond) * float64(time.Second)), false
+	}
+	return 0, true
+}
+
 // network is what counts as one address: an IPv6 host owns its whole /64.
 func network(address string) netip.Addr {
 	parsed, err := netip.ParseAddr(address)

@@ -58,3 +58,22 @@ func BenchmarkAllow(b *testing.B) {
 		a.Allow("192.0.2.1", now)
 	}
 }
+
+func TestWhatIsLeftIsNotTakenByLooking(t *testing.T) {
+	now := time.Unix(0, 0)
+	a := NewAddresses(2, 1)
+	for range 3 {
+		if _, ok := a.Left("192.0.2.1", now); !ok {
+			t.Fatal("nothing is left before the first")
+		}
+	}
+	a.Allow("192.0.2.1", now)
+	for range 3 {
+		if wait, ok := a.Left("192.0.2.1", now); ok || wait != 500*time.Millisecond {
+			t.Errorf("got %s, %v", wait, ok)
+		}
+	}
+	if _, ok := a.Left("192.0.2.1", now.Add(500*time.Millisecond)); !ok {
+		t.Error("nothing is left after the wait")
+	}
+}
