@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	garbageClients = 200
+	garbageClients = 1000
 	garbageTime    = 2 * time.Second
-	garbagePause   = 20 * time.Millisecond // of each client between two requests: the machine is shared
-	garbageAtLeast = 500                   // answers, or the row shows nothing
-	logNoise       = 5                     // entries that no rate explains
-	electionNoise  = 15                    // entries that a new leader may write
+	garbagePause   = 100 * time.Millisecond // of each client between two requests: the machine is shared
+	garbageAtLeast = 500                    // answers, or the row shows nothing
+	logNoise       = 5                      // entries that no rate explains
+	electionNoise  = 15                     // entries that a new leader may write
 )
 
 // garbageRows have many clients show tokens that parse and that nobody minted. Each must be refused, none may cost the
@@ -27,10 +27,10 @@ func (a *attack) garbageRows(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	return []row{
-		steps("200 clients for 2 s, in quiet", "401, 429 or 503; no write; others served", func(ctx context.Context) verdict {
+		steps(fmt.Sprintf("%d clients for 2 s, in quiet", garbageClients), "401, 429 or 503; no write; others served", func(ctx context.Context) verdict {
 			return a.garbage(ctx, s, nil, logNoise)
 		}),
-		steps("200 clients for 2 s, right after kill -9 of the leader", "401, 429 or 503; no write; others served", func(ctx context.Context) verdict {
+		steps(fmt.Sprintf("%d clients for 2 s, right after kill -9 of the leader", garbageClients), "401, 429 or 503; no write; others served", func(ctx context.Context) verdict {
 			leader, err := a.cluster.leader(ctx)
 			if err != nil {
 				return wrong("%v", err)
