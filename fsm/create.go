@@ -14,7 +14,7 @@ import (
 func (e *entry) create(env *envelope) reply {
 	body := bodyOf(e, env, decodeCreate)
 	a := env.Actor
-	if c := e.mayCreate(a, body.UserID); c != codeOK {
+	if c := e.mayCreate(a, &body); c != codeOK {
 		return refuse(c)
 	}
 	var shown *held
@@ -51,13 +51,13 @@ func (e *entry) create(env *envelope) reply {
 }
 
 // mayCreate checks what a session of the user is asked for on the strength of.
-func (e *entry) mayCreate(a *wireActor, user string) code {
+func (e *entry) mayCreate(a *wireActor, b *createBody) code {
 	switch {
 	case a == nil, a.Login == nil && !a.Service:
 		return codeForbidden
-	case a.Login != nil && !e.accepts(a.Login):
+	case a.Login != nil && (!e.accepts(a.Login) || e.providerEnded(b.Issuer, b.SID)):
 		return codeLoginInvalid
-	case a.Login != nil && a.Login.UserID != user:
+	case a.Login != nil && a.Login.UserID != b.UserID:
 		return codeForbidden
 	}
 	return codeOK

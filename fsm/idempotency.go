@@ -138,7 +138,7 @@ func (e *entry) recreate(env *envelope, key, raw []byte, first *remembered) repl
 	body := bodyOf(e, env, decodeCreate)
 	// The first one's login may be from before a log out everywhere that has kept
 	// this very session.
-	if c := e.mayCreate(env.Actor, body.UserID); c != codeOK {
+	if c := e.mayCreate(env.Actor, &body); c != codeOK {
 		return refuse(c)
 	}
 	rec, ok := e.session(first.outcome.id)

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/holdfastdb/holdfast/session"
@@ -85,10 +86,36 @@ func (e *entry) logout(env *envelope) reply {
 		e.end(&h, session.EventRevoked, reasonProvider)
 		p.count++
 	}
+	if body.SID != "" {
+		e.first(endedLogin(body.Issuer, body.SID))
+	}
 	if body.SID == "" && body.UserID != "" {
 		e.refuseLogins(body.UserID, time.Duration(body.KeepMillis)*time.Millisecond)
 	}
 	return p
+}
+
+// endedLogin is what a provider's session that has ended is known by, among the
+// idempotency keys.
+func endedLogin(issuer, sid string) [scopeLen]byte {
+	return sha256.Sum256(appendText(appendText([]byte("holdfast ended login"), issuer), sid))
+}
+
+// providerEnded says whether the provider has ended the session in which a login
+// was made: its login JWT must not make another here.
+func (e *entry) providerEnded(issuer, sid string) bool {
+	if sid == "" {
+		return false
+	}
+	raw, there := e.get(idempotencyKey(endedLogin(issuer, sid)))
+	if !there {
+		return false
+	}
+	seen, err := decodeRemembered(raw)
+	if err != nil {
+		panic("fsm: " + err.Error())
+	}
+	return e.now < seen.at.Add(idempotencyKept)
 }
 
 // first says whether a logout token was not seen before, and remembers it for as
