@@ -58,6 +58,9 @@ type Config struct {
 	// to and localhost.
 	Hosts []string
 
+	// Archives saves the whole state; nil answers 404 there.
+	Archives Archives
+
 	// TLS serves HTTPS (HTTP/1.1 and h2) if set.
 	TLS *tls.Config
 	// RequestTimeout bounds the work on one request (5s).

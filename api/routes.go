@@ -43,6 +43,7 @@ func routeTable() []*route {
 
 		{method: "GET", path: "/cluster/status/", handle: (*Server).clusterStatus},
 		{method: "POST", path: "/cluster/sweep/", handle: (*Server).sweep, writes: true},
+		{method: "GET", path: "/cluster/snapshot/", handle: (*Server).saveSnapshot},
 
 		{method: "GET", path: "/livez/", handle: (*Server).livez, probe: true},
 		{method: "GET", path: "/readyz/", handle: (*Server).readyz, probe: true},

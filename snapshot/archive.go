@@ -33,8 +33,19 @@ type Kind uint8
 // Kinds, append-only.
 const (
 	Member Kind = 1 + iota // exchanged between the members of a cluster
-	Saved                  // kept by an operator: holds no sealed successor tokens
+	Saved                  // kept by an operator: holds no sealed successor tokens, and only what a restore needs
 )
+
+// String names a kind for people.
+func (k Kind) String() string {
+	switch k {
+	case Member:
+		return "member"
+	case Saved:
+		return "saved"
+	}
+	return fmt.Sprintf("unknown (%d)", uint8(k))
+}
 
 // Header says which state an archive holds.
 type Header struct {

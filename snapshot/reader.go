@@ -62,6 +62,14 @@ func fill(in io.Reader, dst []byte, where string) error {
 // Header returns the header. It is believed only once Next has returned io.EOF.
 func (r *Reader) Header() Header { return r.header }
 
+// Checksum is the SHA-256 that ends the archive, nil before Next has returned io.EOF.
+func (r *Reader) Checksum() []byte {
+	if !errors.Is(r.err, io.EOF) {
+		return nil
+	}
+	return r.body.held
+}
+
 // Close lets the decoder's memory go. It does not close the source.
 func (r *Reader) Close() { r.zstd.Close() }
 

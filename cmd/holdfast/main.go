@@ -80,7 +80,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.serverVerb(), p.devVerb(),
 		p.clusterGroup(), p.sessionsGroup(), p.eventsGroup(), p.cleanupVerb(),
-		p.keysGroup(), p.clusterKeyGroup(),
+		p.keysGroup(), p.clusterKeyGroup(), p.snapshotGroup(),
 		p.benchVerb(), p.versionVerb(),
 	)
 	return root

@@ -34,6 +34,7 @@ func (s *Server) openAPI() error {
 	cfg.Keys, cfg.Logins, cfg.TLS = s.credentials.keys, s.credentials.logins, s.credentials.tls()
 	cfg.Logger, cfg.Metrics = s.log.With("component", "api"), s.registry
 	cfg.MetricsHandler = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
+	cfg.Archives = newArchives(s.cfg, s.table, s.sessions)
 	for _, c := range s.collectors() {
 		if err := s.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
