@@ -60,12 +60,20 @@ func (n *Node) serveApplied(ctx context.Context, body []byte) error {
 	if len(body) != 16 {
 		return errMalformed
 	}
-	if binary.BigEndian.Uint64(body) != n.machine.Cluster() {
+	// A node that has applied nothing yet does not know its cluster.
+	theirs := binary.BigEndian.Uint64(body)
+	if ours := n.machine.Cluster(); ours != theirs && ours != 0 {
 		return errOtherCluster
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.scaled(appliedPatience))
 	defer cancel()
-	return n.mark.wait(ctx, binary.BigEndian.Uint64(body[8:]))
+	if err := n.mark.wait(ctx, binary.BigEndian.Uint64(body[8:])); err != nil {
+		return err
+	}
+	if n.machine.Cluster() != theirs {
+		return errOtherCluster
+	}
+	return nil
 }
 
 // SealKeys are what the cluster's keys give for sealing what only the nodes of

@@ -13,10 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Roles a node may have. A replica serves reads and is never given a vote.
+// Roles a node may have. A reader serves reads and is never given a vote.
 const (
-	RoleVoter   = "voter"
-	RoleReplica = "replica"
+	RoleVoter  = "voter"
+	RoleReader = "reader"
 )
 
 // Config is everything that a node needs to know. Flag names equal field names.
@@ -47,6 +47,13 @@ type Config struct {
 	HTTPAddr, Zone, Role, Version string
 	// KeysDigest is told too, as it is when somebody asks; nil tells none.
 	KeysDigest func() string
+	// Disk is told as well: bytes that are free on the data directory's disk, and
+	// its size. Nil: not known.
+	Disk func() (free, size int64)
+	// OnDrain is called, once at most and by no goroutine that may wait, when an
+	// operator asks through another node that this one drain and end. Nil: it
+	// cannot be asked.
+	OnDrain func()
 
 	// MaxStaleness is how long a freshness answer is good for. Default 5 s.
 	MaxStaleness time.Duration
@@ -61,6 +68,12 @@ type Config struct {
 	// StableTime is how long a new node must have kept up before it is given a
 	// vote. Default 2 s.
 	StableTime time.Duration
+	// ClusterSize is how many voters there are meant to be: a dead one is removed
+	// only while more are left. Default BootstrapExpect, or 3.
+	ClusterSize int
+	// DeadServerAfter is how long a member must have been silent before it is
+	// removed, one at a time. Default 24 h; negative removes none.
+	DeadServerAfter time.Duration
 
 	// SnapshotBytes of new log make the table flush and the log shrink. Default 64 MiB.
 	SnapshotBytes int64
@@ -127,6 +140,10 @@ func (c Config) withDefaults() Config {
 	set(&c.RequestTimeout, 5*time.Second)
 	set(&c.DiskTimeout, 5*time.Second)
 	set(&c.StableTime, 2*time.Second)
+	set(&c.DeadServerAfter, 24*time.Hour)
+	if c.ClusterSize == 0 {
+		c.ClusterSize = max(3, c.BootstrapExpect)
+	}
 	setBytes(&c.SnapshotBytes, 64<<20)
 	setBytes(&c.TrailingBytes, 64<<20)
 	setBytes(&c.LogCacheBytes, 16<<20)
@@ -144,6 +161,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeysDigest == nil {
 		c.KeysDigest = func() string { return "" }
+	}
+	if c.Disk == nil {
+		c.Disk = func() (int64, int64) { return 0, 0 }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -187,8 +207,14 @@ func (c Config) Validate() error {
 	if c.BootstrapExpect < 0 || c.BootstrapExpect > 15 {
 		fault("bootstrap-expect %d: want 0 to 15", c.BootstrapExpect)
 	}
-	if c.Role != RoleVoter && c.Role != RoleReplica {
-		fault("role %q: want %s or %s", c.Role, RoleVoter, RoleReplica)
+	if c.ClusterSize < 1 || c.ClusterSize > 15 {
+		fault("cluster-size %d: want 1 to 15", c.ClusterSize)
+	}
+	if c.DeadServerAfter > 0 && c.DeadServerAfter < time.Minute {
+		fault("dead-server-after %s: want at least 1m, or less than 0 for never", c.DeadServerAfter)
+	}
+	if c.Role != RoleVoter && c.Role != RoleReader {
+		fault("role %q: want %s or %s", c.Role, RoleVoter, RoleReader)
 	}
 	if c.RaftMultiplier < 1 || c.RaftMultiplier > 20 {
 		fault("raft-multiplier %d: want 1 to 20", c.RaftMultiplier)

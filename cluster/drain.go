@@ -17,12 +17,20 @@ var errNoSuccessor = errors.New("no healthy voter can take the leadership over")
 // and returns once this node does not lead any more. On a node that does not
 // lead it does nothing.
 func (n *Node) TransferLeadership(ctx context.Context) error {
+	return n.transferLeadership(ctx, "")
+}
+
+// transferLeadership hands over to one node, or to the best where to is empty.
+func (n *Node) transferLeadership(ctx context.Context, to string) error {
 	r := n.raft.Load()
 	if r == nil || r.State() != raft.Leader {
 		return nil
 	}
 	failure := errNoSuccessor
 	for _, id := range n.successors(ctx) {
+		if to != "" && id != to {
+			continue
+		}
 		reign := n.reign.current()
 		err := n.await(r.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(id)))
 		if err != nil {
@@ -47,7 +55,7 @@ func (n *Node) successors(ctx context.Context) []string {
 	voters := slices.DeleteFunc(n.voters(), func(id string) bool { return id == n.cfg.NodeID })
 	reports, _ := n.reports(ctx, voters)
 	term := n.raft.Load().CurrentTerm()
-	reports = slices.DeleteFunc(reports, func(r report) bool { return r.Term != term || r.State != "follower" })
+	reports = slices.DeleteFunc(reports, func(r report) bool { return r.Term != term || r.State != "follower" || r.Draining })
 	slices.SortStableFunc(reports, func(a, b report) int {
 		return cmp.Or(cmp.Compare(b.LastIndex, a.LastIndex), cmp.Compare(b.Applied, a.Applied))
 	})

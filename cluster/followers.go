@@ -15,11 +15,13 @@ import (
 type followers struct {
 	mu    sync.Mutex
 	known map[string]follower
+	began time.Time // of this leader's term
 }
 
 type follower struct {
 	applied   uint64
 	wantsVote bool
+	level     uint16
 	heard     time.Time
 	// steady is since when it has kept up without a break.
 	steady time.Time
@@ -50,6 +52,17 @@ func (f *followers) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.known = make(map[string]follower)
+	f.began = time.Now()
+}
+
+// silence is how long nothing was heard of a node in this term.
+func (f *followers) silence(id string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one, ok := f.known[id]; ok {
+		return time.Since(one.heard)
+	}
+	return time.Since(f.began)
 }
 
 func (f *followers) get(id string) (follower, bool) {
@@ -71,7 +84,7 @@ func (f *followers) hear(id string, q askBody, leaderApplied uint64, hashes *has
 	if !known || q.applied+maxLag < leaderApplied || now.Sub(one.heard) > silence {
 		one.steady = now
 	}
-	one.applied, one.wantsVote, one.heard = q.applied, q.wantsVote, now
+	one.applied, one.wantsVote, one.level, one.heard = q.applied, q.wantsVote, q.level, now
 	if ours, ok := hashes.at(q.hashIndex); ok {
 		one.compare(q.hashIndex, ours == q.hash)
 	}

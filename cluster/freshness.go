@@ -107,7 +107,7 @@ func (n *Node) runFreshness() {
 			answer, err := n.ask()
 			if err == nil {
 				q.answer = answer
-				n.fresh.answer.Store(answer)
+				n.noteFresh(answer)
 				close(q.done)
 				break
 			}
@@ -146,4 +146,12 @@ func (n *Node) askLeader(ctx context.Context) (proof, error) {
 		return proof{}, errNotConfirmed
 	}
 	return n.callAsk(ctx, leader)
+}
+
+// noteFresh takes over an answer, and notes when this node became fresh.
+func (n *Node) noteFresh(answer *fresh) {
+	before := n.fresh.answer.Swap(answer)
+	if before == nil || answer.sent.Sub(before.sent) > n.cfg.MaxStaleness {
+		n.wellSince.Store(&answer.sent)
+	}
 }

@@ -22,6 +22,9 @@ type identity struct {
 	NodeID string `json:"node_id"`
 	// Cluster is the name that the cluster key gives the cluster, 16 hex digits.
 	Cluster string `json:"cluster"`
+	// NonVoter: an operator has demoted this node, and it is not to be given a
+	// vote until one promotes it.
+	NonVoter bool `json:"non_voter,omitempty"`
 }
 
 // claim makes the directory this node's, or says why it is not. keys are the
@@ -58,6 +61,32 @@ func claim(dir, nodeID string, keys []string) error {
 	return fmt.Errorf("data directory %s belongs to the cluster of key %s, this node's key is of %s",
 		dir, found.Cluster, keys[0])
 }
+
+// readIdentity reads what claim has checked.
+func readIdentity(dir string) (identity, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if err != nil {
+		return identity{}, err
+	}
+	return decodeIdentity(raw)
+}
+
+// setNonVoter remembers on disk whether an operator has taken this node's vote.
+func (n *Node) setNonVoter(demoted bool) error {
+	id, err := readIdentity(n.cfg.DataDir)
+	if err == nil && id.NonVoter != demoted {
+		id.NonVoter = demoted
+		err = writeIdentity(n.cfg.DataDir, id)
+	}
+	if err != nil {
+		return fmt.Errorf("remember the demotion: %w", err)
+	}
+	n.nonVoter.Store(demoted)
+	return nil
+}
+
+// wantsVote says whether this node is to be given a vote once it has earned it.
+func (n *Node) wantsVote() bool { return n.cfg.Role == RoleVoter && !n.nonVoter.Load() }
 
 func decodeIdentity(raw []byte) (identity, error) {
 	var found identity

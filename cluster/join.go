@@ -17,6 +17,7 @@ func (n *Node) join(ctx context.Context, reports []report) error {
 	// The leaders that others name, whoever names most recent ones first: a node
 	// that was cut off may name one of long ago, which then refuses.
 	slices.SortFunc(reports, func(a, b report) int { return cmp.Compare(b.Term, a.Term) })
+	_, known := n.machine.Level()
 	refusal := errors.New("nobody knows the leader of the cluster")
 	tried := map[string]bool{"": true, n.cfg.NodeID: true}
 	for _, r := range reports {
@@ -29,7 +30,7 @@ func (n *Node) join(ctx context.Context, reports []report) error {
 			n.stop(err)
 			return err
 		}
-		if _, err := n.call(ctx, r.Leader, methodJoin, nil); err != nil {
+		if _, err := n.call(ctx, r.Leader, methodJoin, encodeLevel(known)); err != nil {
 			refusal = fmt.Errorf("join through %s: %w", r.Leader, err)
 			continue
 		}
@@ -41,22 +42,33 @@ func (n *Node) join(ctx context.Context, reports []report) error {
 	return refusal
 }
 
-// serveJoin is the leader's end: it forgets whatever the node was and adds it
-// as a non-voter. Only then does the node open its Raft transport, so the node
-// that answers to this id never votes by what it has forgotten.
-func (n *Node) serveJoin(ctx context.Context, from string) error {
+// serveJoin is the leader's end of join.
+func (n *Node) serveJoin(ctx context.Context, from string, level uint16) error {
 	if !n.Leading() {
 		return errNotExecuted
 	}
 	n.joining.Lock()
 	defer n.joining.Unlock()
+	err := n.admit(ctx, from, level)
+	if err != nil && n.refused.tell(from, err) {
+		n.log.Warn("refused a node that asked to join", "node", from, "error", err)
+	}
+	return err
+}
+
+// admit forgets whatever the node was and adds it as a non-voter. Only then does
+// the node open its Raft transport, so the node that answers to this id never
+// votes by what it has forgotten. The caller holds n.joining.
+func (n *Node) admit(ctx context.Context, from string, level uint16) error {
 	if from == n.cfg.NodeID {
 		return errors.New("a leader cannot join itself")
 	}
+	if err := n.checkLevel(from, level); err != nil {
+		return err
+	}
 	r := n.raft.Load()
 	timeout := n.cfg.scaled(2 * time.Second)
-	known := slices.ContainsFunc(n.configuration().Servers, func(s raft.Server) bool { return string(s.ID) == from })
-	if known {
+	if n.configured(from) {
 		if n.alive(ctx, from) {
 			return fmt.Errorf("a node %q is in the cluster and alive: no two processes may have one id; "+
 				"stop the other one, or give this one an id and a data directory of its own", from)
@@ -73,8 +85,25 @@ func (n *Node) serveJoin(ctx context.Context, from string) error {
 		return fmt.Errorf("add %s: %w", from, err)
 	}
 	n.followers.drop(from)
+	n.refused.forget(from)
 	n.log.Info("added a node as a non-voter", "node", from)
 	return nil
+}
+
+// configured says whether the latest configuration holds a node.
+func (n *Node) configured(id string) bool {
+	_, ok := n.server(id)
+	return ok
+}
+
+// server is what the latest configuration says of a node.
+func (n *Node) server(id string) (raft.Server, bool) {
+	for _, s := range n.configuration().Servers {
+		if string(s.ID) == id {
+			return s, true
+		}
+	}
+	return raft.Server{}, false
 }
 
 // aliveWait is some questions long: a node that follows asks about every 100 ms.
@@ -89,45 +118,4 @@ func (n *Node) alive(ctx context.Context, id string) bool {
 	}
 	now, known := n.followers.get(id)
 	return known && now.heard.After(before.heard)
-}
-
-// runPromotions gives a vote to nodes that have kept up for the stable time, one
-// at a time. (AddVoter at once would let a node that is still empty count for
-// the majority.)
-func (n *Node) runPromotions(ctx context.Context) {
-	tick := time.NewTicker(n.cfg.scaled(500 * time.Millisecond))
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		for _, s := range n.configuration().Servers {
-			if s.Suffrage != raft.Voter && n.earnedVote(string(s.ID)) {
-				n.promote(s)
-				break
-			}
-		}
-	}
-}
-
-// earnedVote says that a non-voter wants a vote and has earned it.
-func (n *Node) earnedVote(id string) bool {
-	f, ok := n.followers.get(id)
-	now := time.Now()
-	return ok && f.wantsVote && now.Sub(f.heard) < n.cfg.scaled(time.Second) &&
-		now.Sub(f.steady) >= n.cfg.scaled(n.cfg.StableTime) &&
-		f.applied+maxLag >= n.mark.applied() && f.differs == 0
-}
-
-func (n *Node) promote(s raft.Server) {
-	n.joining.Lock()
-	defer n.joining.Unlock()
-	err := n.await(n.raft.Load().AddVoter(s.ID, s.Address, 0, n.cfg.scaled(2*time.Second)))
-	if err != nil {
-		n.log.Warn("could not promote a node", "node", string(s.ID), "error", err)
-		return
-	}
-	n.log.Info("promoted a node to voter", "node", string(s.ID))
 }

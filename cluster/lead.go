@@ -97,7 +97,7 @@ func (n *Node) lead(ctx context.Context) {
 	var duties sync.WaitGroup
 	duties.Go(func() { n.runRounds(ctx, term) })
 	duties.Go(func() { n.runClock(ctx) })
-	duties.Go(func() { n.runPromotions(ctx) })
+	duties.Go(func() { n.runAutopilot(ctx) })
 	duties.Wait()
 }
 

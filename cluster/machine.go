@@ -30,6 +30,10 @@ type Machine interface {
 	// Cluster is the numeric id of the cluster whose log this is, 0 if none.
 	Cluster() uint64
 
+	// Level is the feature level that the log has reached, and the highest that
+	// this release's machine understands. Releases before levels know level 1.
+	Level() (reached, known uint16)
+
 	// Durable is what would be there after a power cut now.
 	Durable() (index, term uint64, configuration []byte, configurationIndex uint64)
 

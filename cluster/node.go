@@ -53,7 +53,13 @@ type Node struct {
 	guard    atomic.Pointer[guard]
 	leads    atomic.Uint64 // the term whose opening entry this leader has applied
 	joining  sync.Mutex    // one change of the membership at a time
-	draining atomic.Bool
+	refused  refusals
+	// nonVoter: an operator has taken this node's vote; see identity.go.
+	nonVoter atomic.Bool
+	// wellSince is since when this node has been fresh without a break.
+	wellSince  atomic.Pointer[time.Time]
+	draining   atomic.Bool
+	drainAsked sync.Once
 
 	ctx         context.Context // the node's own life; done when Close or stop began
 	cancel      context.CancelFunc
@@ -119,6 +125,11 @@ func (n *Node) openParts() error {
 	if err := n.openNetwork(); err != nil {
 		return err
 	}
+	id, err := readIdentity(n.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	n.nonVoter.Store(id.NonVoter)
 	if err := n.openStores(); err != nil {
 		return err
 	}
@@ -219,6 +230,7 @@ func (n *Node) startRaft() error {
 	n.tasks.Go(func() { n.watchLeadership(notices) })
 	n.tasks.Go(func() { n.watchLeader(r) })
 	n.tasks.Go(func() { n.runCompactor(r) })
+	n.tasks.Go(n.watchRemoval)
 	if n.pristine() {
 		n.tasks.Go(n.finishForming)
 	}

@@ -70,13 +70,14 @@ func (n *Node) openPeers() error {
 		n.peers = n.cfg.Peers
 		return nil
 	}
+	_, known := n.machine.Level()
 	secrets := make([][32]byte, len(n.keys))
 	for i, key := range n.keys {
 		secrets[i] = key.Gossip()
 	}
 	pool, err := gossip.Open(gossip.Config{
 		NodeID: n.cfg.NodeID, BindAddr: n.cfg.GossipAddr, AdvertiseAddr: n.cfg.GossipAdvertiseAddr, Join: n.cfg.Join, Keys: secrets,
-		Meta:      gossip.Meta{ID: n.cfg.NodeID, Cluster: n.machine.Cluster(), ClusterAddr: n.cfg.AdvertiseAddr},
+		Meta:      gossip.Meta{ID: n.cfg.NodeID, Cluster: n.machine.Cluster(), ClusterAddr: n.cfg.AdvertiseAddr, Feature: known},
 		PeersFile: filepath.Join(n.cfg.DataDir, "peers.json"),
 		Logger:    n.log,
 	})

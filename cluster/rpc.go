@@ -10,14 +10,17 @@ import (
 
 // Methods of the peer RPC. Append-only: a number keeps its meaning for ever.
 const (
-	methodPropose uint8 = 1 // a batch of commands, to the leader
-	methodAsk     uint8 = 2 // a proof of freshness, from the leader
-	methodConfirm uint8 = 3 // "still term T, leader L?", to a voter
-	methodWall    uint8 = 4 // the wall clock
-	methodStatus  uint8 = 5 // a node's report about itself
-	methodJoin    uint8 = 6 // a node with an empty store asks to be added
-	methodForm    uint8 = 7 // the configuration of a new cluster
-	methodApplied uint8 = 8 // answers once an index is applied
+	methodPropose uint8 = 1  // a batch of commands, to the leader
+	methodAsk     uint8 = 2  // a proof of freshness, from the leader
+	methodConfirm uint8 = 3  // "still term T, leader L?", to a voter
+	methodWall    uint8 = 4  // the wall clock
+	methodStatus  uint8 = 5  // a node's report about itself
+	methodJoin    uint8 = 6  // a node with an empty store asks to be added
+	methodForm    uint8 = 7  // the configuration of a new cluster
+	methodApplied uint8 = 8  // answers once an index is applied
+	methodChange  uint8 = 9  // a change of the membership, to the leader
+	methodDrain   uint8 = 11 // a node is to drain and end
+	methodVote    uint8 = 13 // whether a node may be given a vote
 )
 
 // Every answer begins with one of these.
@@ -110,11 +113,17 @@ func (n *Node) dispatch(ctx context.Context, from string, method uint8, body []b
 	case methodStatus:
 		return json.Marshal(n.report())
 	case methodJoin:
-		return nil, n.serveJoin(ctx, from)
+		return nil, n.serveJoin(ctx, from, decodeLevel(body))
 	case methodForm:
 		return nil, n.serveForm(from, body)
 	case methodApplied:
 		return nil, n.serveApplied(ctx, body)
+	case methodChange:
+		return n.serveChange(ctx, body)
+	case methodDrain:
+		return nil, n.serveDrain()
+	case methodVote:
+		return nil, n.serveVote(body)
 	default:
 		return nil, fmt.Errorf("unknown method %d", method)
 	}
@@ -203,19 +212,22 @@ type askBody struct {
 	hashIndex uint64
 	hash      uint64
 	wantsVote bool
+	level     uint16 // the highest feature level that it knows
 }
 
+// askSize is that of the first release; the level follows.
 const askSize = 3*8 + 1
 
 func (q askBody) encode() []byte {
-	b := make([]byte, 0, askSize)
+	b := make([]byte, 0, askSize+2)
 	for _, v := range []uint64{q.applied, q.hashIndex, q.hash} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
+	vote := byte(0)
 	if q.wantsVote {
-		return append(b, 1)
+		vote = 1
 	}
-	return append(b, 0)
+	return binary.BigEndian.AppendUint16(append(b, vote), q.level)
 }
 
 // decodeAsk takes longer messages too: a newer node may say more.
@@ -228,6 +240,7 @@ func decodeAsk(b []byte) (askBody, error) {
 		hashIndex: binary.BigEndian.Uint64(b[8:]),
 		hash:      binary.BigEndian.Uint64(b[16:]),
 		wantsVote: b[24] == 1,
+		level:     decodeLevel(b[askSize:]),
 	}, nil
 }
 
@@ -265,7 +278,8 @@ func decodeAnswer(b []byte) (askAnswer, error) {
 
 func (n *Node) callAsk(ctx context.Context, leader string) (proof, error) {
 	index, hash := n.machine.Hash()
-	q := askBody{applied: n.mark.applied(), hashIndex: index, hash: hash, wantsVote: n.cfg.Role == RoleVoter}
+	_, level := n.machine.Level()
+	q := askBody{applied: n.mark.applied(), hashIndex: index, hash: hash, wantsVote: n.wantsVote(), level: level}
 	b, err := n.call(ctx, leader, methodAsk, q.encode())
 	if err != nil {
 		return proof{}, err

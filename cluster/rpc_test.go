@@ -25,9 +25,12 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	if diff := cmp.Diff(results, got, compareAttempts); diff != "" {
 		t.Error(diff)
 	}
-	q := askBody{applied: 1, hashIndex: 2, hash: 3, wantsVote: true}
+	q := askBody{applied: 1, hashIndex: 2, hash: 3, wantsVote: true, level: 7}
 	if back, err := decodeAsk(q.encode()); err != nil || back != q {
 		t.Errorf("%+v, %v", back, err)
+	}
+	if old, err := decodeAsk(q.encode()[:askSize]); err != nil || old.level != firstLevel || !old.wantsVote {
+		t.Errorf("of a release without levels: %+v, %v", old, err)
 	}
 	a := askAnswer{proof: proof{term: 1, index: 2, clock: -3, last: 4, cluster: 5}, verdict: verdictDiverged}
 	if back, err := decodeAnswer(a.encode()); err != nil || back != a {

@@ -37,6 +37,22 @@ type report struct {
 	Hash       uint64 `json:"hash"`
 	FreshAgeMS int64  `json:"fresh_age_ms"` // -1: never
 	Ready      bool   `json:"ready"`
+
+	// WallMS is the node's wall clock, WellSinceMS since when it has been fresh
+	// without a break, by that clock (0: it is not), StampMS the time of the last
+	// entry that it has applied, by the log's clock.
+	WallMS      int64 `json:"wall_ms"`
+	WellSinceMS int64 `json:"well_since_ms"`
+	StampMS     int64 `json:"stamp_ms"`
+	// Level is the highest feature level that it knows, Reached the cluster's.
+	Level   uint16 `json:"level"`
+	Reached uint16 `json:"reached"`
+	// DiskFree and DiskSize are bytes of the data directory's disk; 0: not known.
+	DiskFree int64 `json:"disk_free"`
+	DiskSize int64 `json:"disk_size"`
+	// NonVoter: an operator has taken its vote.
+	NonVoter bool `json:"non_voter"`
+	Draining bool `json:"draining"`
 }
 
 func (n *Node) report() report {
@@ -49,8 +65,17 @@ func (n *Node) report() report {
 		Applied:    n.mark.applied(),
 		FreshAgeMS: -1,
 		Ready:      n.Ready() == nil,
+		NonVoter:   n.nonVoter.Load(),
+		Draining:   n.draining.Load(),
 	}
 	r.HashIndex, r.Hash = n.machine.Hash()
+	_, _, r.StampMS = n.machine.Applied()
+	r.Reached, r.Level = n.machine.Level()
+	r.DiskFree, r.DiskSize = n.cfg.Disk()
+	r.WallMS = n.cfg.Wall().UnixMilli()
+	if since := n.wellSince.Load(); since != nil && n.FreshAge() <= n.cfg.MaxStaleness {
+		r.WellSinceMS = r.WallMS - time.Since(*since).Milliseconds()
+	}
 	if n.fresh.answer.Load() != nil {
 		r.FreshAgeMS = n.FreshAge().Milliseconds()
 	}
@@ -64,23 +89,42 @@ func (n *Node) report() report {
 	return r
 }
 
+// States of a member that are none of Raft's.
+const (
+	stateDown     = "down"
+	stateDraining = "draining"
+)
+
 // Member is one node of the cluster as it describes itself, or as the leader's
 // configuration knows it when it does not answer (State "down").
 type Member struct {
 	ID, HTTPAddr, ClusterAddr, Version, Role, Zone, KeysDigest string
 
-	Voter bool
-	// State is leader, follower, candidate, joining or down.
+	// Configured: the cluster's configuration holds it. Voter: with a vote.
+	Configured, Voter bool
+	// State is leader, follower, candidate, joining, draining or down.
 	State string
 	// LastContact is the age of its last proof of freshness; -1 if there is none.
 	LastContact  time.Duration
 	AppliedIndex uint64
-	// Lag is how many entries it is behind the furthest member.
-	Lag uint64
+	// Lag is how many entries it is behind the furthest member, and LagTime by how
+	// much the last entry that it has applied is older.
+	Lag     uint64
+	LagTime time.Duration
 	// StateHash is of the entry HashIndex: compare only at equal indexes.
 	HashIndex, StateHash uint64
-	// Healthy: it answers, keeps up and is fresh.
-	Healthy bool
+	// Healthy: it answers, keeps up and is fresh. HealthySince is since when, by
+	// its own wall clock; zero where it is not.
+	Healthy      bool
+	HealthySince time.Time
+	// Wall is its wall clock when it answered.
+	Wall time.Time
+	// Level is the highest feature level that its release knows.
+	Level uint16
+	// DiskFree and DiskSize are bytes of its data directory's disk; 0: not known.
+	DiskFree, DiskSize int64
+	// Demoted: an operator has taken its vote.
+	Demoted bool
 }
 
 // Status is the cluster as one node sees it now.
@@ -93,7 +137,9 @@ type Status struct {
 	Healthy bool
 	// FailureTolerance is how many more healthy voters may be lost.
 	FailureTolerance int
-	Members          []Member
+	// Level is the feature level that the log has reached.
+	Level   uint16
+	Members []Member
 }
 
 // Status asks every member that the configuration or gossip knows; those that do
@@ -113,10 +159,12 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	reports, failed := n.reports(ctx, ids)
 
 	own := n.report()
-	s := Status{Cluster: own.Cluster, Leader: own.Leader, Term: own.Term}
-	var furthest uint64
+	s := Status{Cluster: own.Cluster, Leader: own.Leader, Term: own.Term, Level: own.Reached}
+	var furthest report
 	for _, r := range reports {
-		furthest = max(furthest, r.Applied)
+		if r.Applied >= furthest.Applied {
+			furthest = r
+		}
 	}
 	for _, r := range reports {
 		s.Members = append(s.Members, n.member(r, configured[r.ID], furthest))
@@ -124,8 +172,8 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	for _, id := range failed {
 		addr, _ := n.peers.Address(id)
 		s.Members = append(s.Members, Member{
-			ID: id, ClusterAddr: addr, State: "down", LastContact: -1,
-			Voter: configured[id].Suffrage == raft.Voter && configured[id].ID != "",
+			ID: id, ClusterAddr: addr, State: stateDown, LastContact: -1,
+			Configured: configured[id].ID != "", Voter: configured[id].Suffrage == raft.Voter && configured[id].ID != "",
 		})
 	}
 	slices.SortFunc(s.Members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
@@ -133,18 +181,28 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 	return s, nil
 }
 
-func (n *Node) member(r report, server raft.Server, furthest uint64) Member {
+func (n *Node) member(r report, server raft.Server, furthest report) Member {
 	m := Member{
 		ID: r.ID, HTTPAddr: r.HTTPAddr, ClusterAddr: r.ClusterAddr, Version: r.Version, Role: r.Role, Zone: r.Zone,
-		KeysDigest: r.KeysDigest, State: r.State, AppliedIndex: r.Applied, Lag: furthest - r.Applied,
-		HashIndex: r.HashIndex, StateHash: r.Hash,
+		KeysDigest: r.KeysDigest, State: r.State, AppliedIndex: r.Applied, Lag: furthest.Applied - r.Applied,
+		HashIndex: r.HashIndex, StateHash: r.Hash, Level: r.Level, DiskFree: r.DiskFree, DiskSize: r.DiskSize,
+		Demoted: r.NonVoter, Wall: time.UnixMilli(r.WallMS), Configured: server.ID != "",
 		Voter:       server.ID != "" && server.Suffrage == raft.Voter,
 		LastContact: time.Duration(r.FreshAgeMS) * time.Millisecond,
 	}
 	if r.FreshAgeMS < 0 {
 		m.LastContact = -1
 	}
-	m.Healthy = server.ID != "" && m.LastContact >= 0 && m.LastContact <= n.cfg.MaxStaleness && m.Lag <= maxLag
+	if m.Lag > 0 && r.StampMS > 0 {
+		m.LagTime = time.Duration(max(0, furthest.StampMS-r.StampMS)) * time.Millisecond
+	}
+	if r.Draining {
+		m.State = stateDraining
+	}
+	m.Healthy = server.ID != "" && m.LastContact >= 0 && m.LastContact <= n.cfg.MaxStaleness && m.Lag <= maxLag && !r.Draining
+	if m.Healthy && r.WellSinceMS > 0 {
+		m.HealthySince = time.UnixMilli(r.WellSinceMS)
+	}
 	return m
 }
 

@@ -49,6 +49,8 @@ func cloneMap[K comparable, V any](m map[K]V) map[K]V {
 type disk struct {
 	mu    sync.Mutex
 	table *testState
+	// reached and known are the feature levels; set before the node opens.
+	reached, known uint16
 }
 
 // testMachine applies commands "<request> set <key> <value>".
@@ -61,6 +63,9 @@ type testMachine struct {
 	hold    chan struct{} // Apply waits until it is closed
 	skipped int
 }
+
+// Level of a test's machine: what the test says.
+func (m *testMachine) Level() (reached, known uint16) { return m.disk.reached, max(m.disk.known, 1) }
 
 func openTestMachine(d *disk) *testMachine {
 	d.mu.Lock()

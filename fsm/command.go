@@ -25,6 +25,7 @@ const (
 	cmdRotate     commandType = 10
 	cmdReuse      commandType = 11
 	cmdLogout     commandType = 12
+	cmdLevel      commandType = 13
 )
 
 // commandVersion is the version that this release writes of every command. A
@@ -141,6 +142,10 @@ type logoutBody struct {
 	UserID     string         `cbor:"4,keyasint,omitempty"`
 	KeepMillis int64          `cbor:"5,keyasint"` // of the not-before
 	Token      [scopeLen]byte `cbor:"6,keyasint"` // by which a repeated logout token is known
+}
+
+type levelBody struct {
+	Level uint16 `cbor:"1,keyasint"`
 }
 
 type wireTouch struct {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/holdfastdb/holdfast/session"
 )
@@ -217,6 +218,21 @@ func decodeSweep(raw []byte) (b sweepBody, err error) {
 			b.EventCount = r.uint()
 		case 4:
 			b.IdempotencyKeys = r.uint()
+		default:
+			r.bad = true
+		}
+	}
+	return b, r.end()
+}
+
+func decodeLevel(raw []byte) (b levelBody, err error) {
+	r := readFields(raw)
+	for key, ok := r.next(); ok; key, ok = r.next() {
+		switch key {
+		case 1:
+			level := r.uint()
+			r.bad = r.bad || level > math.MaxUint16
+			b.Level = uint16(level)
 		default:
 			r.bad = true
 		}

@@ -101,6 +101,10 @@ func appendBody(dst []byte, body any) ([]byte, error) {
 		w.intOrZero(5, b.KeepMillis)
 		w.bytes(6, b.Token[:])
 		return w.end(), nil
+	case levelBody:
+		w := writeFields(dst)
+		w.uintOrZero(1, uint64(b.Level))
+		return w.end(), nil
 	case sweepBody:
 		w := writeFields(dst)
 		w.uintOrZero(1, b.Limit)

@@ -65,6 +65,8 @@ func goldenValues() []golden {
 		cluster: 0xc1c2c3c4c5c6c7c8, stamp: midnight, sessions: 1, users: 2, created: 3, revoked: 4, expired: 5, events: 6, idempotencies: 7,
 		eventFloor: session.EventID{Index: 8, Ordinal: 9},
 	}
+	risen := state
+	risen.raised = 2
 	used := remembered{body: fixed[[32]byte](0x40), command: cmdCreate, at: midnight, outcome: goldenOutcome(), hash: fixed[session.SecretHash](0x20)}
 	inc := &incarnation{lowest: 7, lastSeen: midnight, outcomes: []numbered{
 		{7, goldenOutcome()}, {9, outcome{code: codeVersionConflict, index: 301}}, {300, outcome{index: 302, count: 12}},
@@ -77,6 +79,7 @@ func goldenValues() []golden {
 		{"account", accountKey("alice"), a, encodeAccount(a), func(b []byte) (any, error) { return decodeAccount(b) }},
 		{"event", eventKey(at), event, encodeEvent(&event), func(b []byte) (any, error) { return decodeEvent(at, b) }},
 		{"meta", metaStateKey, state, encodeMeta(&state), func(b []byte) (any, error) { return decodeMeta(b) }},
+		{"meta of a level that was raised", metaStateKey, risen, encodeMeta(&risen), func(b []byte) (any, error) { return decodeMeta(b) }},
 		{"incarnation", incarnationKey(0x0102030405060708), inc, inc.stored, func(b []byte) (any, error) { return decodeIncarnation(b) }},
 		{"remembered", idempotencyKey(fixed[[32]byte](0x60)), used, encodeRemembered(&used), func(b []byte) (any, error) { return decodeRemembered(b) }},
 		{"reply", nil, done, encodeReply(&done), func(b []byte) (any, error) { return decodeReply(b) }},
@@ -154,6 +157,7 @@ func goldenCommands() []golden {
 	add("logout", full(cmdLogout), logoutBody{
 		Issuer: "https://issuer.example/", SID: "s1", Subject: "alice", UserID: "auth0|alice", KeepMillis: 86_400_000, Token: fixed[[32]byte](0x60),
 	}, readCommand(decodeLogout))
+	add("level", bare(cmdLevel), levelBody{Level: 2}, readCommand(decodeLevel))
 	add("one that may be ignored", ignorable, nil, readBare)
 	return all
 }

@@ -21,6 +21,9 @@ type Log interface {
 	Now() int64
 	// Leading says whether this node leads.
 	Leading() bool
+	// MemberLevel is, on the leader, the highest feature level that every member
+	// has announced just now; 0 where one of them is silent.
+	MemberLevel() uint16
 }
 
 // AsSession gives an error of the log, which says by Unavailable why there is no

@@ -39,6 +39,7 @@ type place struct {
 	stamp           session.Time
 	cluster         uint64
 	hashIndex, hash uint64
+	level           uint16
 }
 
 // OpenMachine continues where the table stands. The caller closes the table
@@ -79,7 +80,10 @@ func (m *Machine) load() error {
 	if m.incarnations, err = loadIncarnations(m.table); err != nil {
 		return err
 	}
-	at.stamp, at.cluster = m.meta.stamp, m.meta.cluster
+	if err := m.meta.known(); err != nil {
+		return err
+	}
+	at.stamp, at.cluster, at.level = m.meta.stamp, m.meta.cluster, m.meta.level()
 	m.place.Store(at) // first: see told
 	m.writing.Store(at.index)
 	return nil
@@ -160,7 +164,7 @@ func (m *Machine) finish(e *entry, term uint64) {
 	m.table.Advance(e.index, term)
 	m.place.Store(&place{
 		index: e.index, term: term, stamp: e.now, cluster: m.meta.cluster,
-		hashIndex: e.index, hash: e.hash,
+		hashIndex: e.index, hash: e.hash, level: m.meta.level(),
 	})
 	if e.ordinal > 0 {
 		m.tellNews()
@@ -204,7 +208,7 @@ func (e *entry) apply(command []byte) reply {
 }
 
 func handlerOf(env *envelope) func(*entry, *envelope) reply {
-	if env.Version != commandVersion {
+	if env.Version != commandVersion || env.Type.level() > knownLevel {
 		return nil
 	}
 	switch env.Type {
@@ -232,6 +236,8 @@ func handlerOf(env *envelope) func(*entry, *envelope) reply {
 		return (*entry).reuse
 	case cmdLogout:
 		return (*entry).logout
+	case cmdLevel:
+		return (*entry).raise
 	}
 	return nil
 }

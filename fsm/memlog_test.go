@@ -45,7 +45,8 @@ type memLog struct {
 
 	// What goes wrong.
 	leaderless  bool
-	answersLost int // so many commands are proposed anew, because their first answer was lost
+	memberLevel uint16 // 0: a member is silent
+	answersLost int    // so many commands are proposed anew, because their first answer was lost
 
 	// What a test may count.
 	proposals int
@@ -336,6 +337,9 @@ func (m *member) Now() int64 {
 func (m *member) bound() int64 { return int64(m.log.clock().Add(m.ahead)) }
 
 // Leading implements Log.
+// MemberLevel is what the test says.
+func (m *member) MemberLevel() uint16 { return m.log.memberLevel }
+
 func (m *member) Leading() bool {
 	m.log.mu.Lock()
 	defer m.log.mu.Unlock()

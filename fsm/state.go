@@ -203,7 +203,11 @@ func (all *copied) check(h snapshot.Header) error {
 	if all.state == nil && all.promise == nil {
 		return nil // nothing has been applied yet
 	}
-	if _, err := decodeMeta(all.state); err != nil {
+	kept, err := decodeMeta(all.state)
+	if err == nil {
+		err = kept.known()
+	}
+	if err != nil {
 		return err
 	}
 	index, hash, err := decodeHash(all.promise)

@@ -60,6 +60,9 @@ func (s *Sessions) runSweeper(ctx context.Context) {
 		if !s.log.Leading() {
 			continue
 		}
+		if err := s.raiseLevel(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.Warn("the feature level could not be raised", "error", err)
+		}
 		due, err := s.machine.sweepDue(session.Time(s.log.Now()), s.sweepBody())
 		if err == nil && (due || idle >= sweepAnyway) {
 			idle = 0

@@ -118,6 +118,8 @@ type meta struct {
 	// eventFloor is a place at or below the oldest event: a scan begins there,
 	// not at the tombstones of those that are gone.
 	eventFloor session.EventID
+	// raised is the feature level, 0 before it was first raised.
+	raised uint16
 }
 
 const (
@@ -132,6 +134,7 @@ const (
 	metaIdem       = 9
 	metaFloorIndex = 10
 	metaFloorOrd   = 11
+	metaLevel      = 12
 )
 
 func encodeMeta(m *meta) []byte {
@@ -147,6 +150,7 @@ func encodeMeta(m *meta) []byte {
 	w.uint(metaIdem, m.idempotencies)
 	w.uint(metaFloorIndex, m.eventFloor.Index)
 	w.uint(metaFloorOrd, uint64(m.eventFloor.Ordinal))
+	w.uint(metaLevel, uint64(m.raised))
 	return w.end()
 }
 
@@ -176,6 +180,8 @@ func decodeMeta(raw []byte) (m meta, err error) {
 			m.eventFloor.Index = r.uint()
 		case metaFloorOrd:
 			m.eventFloor.Ordinal = uint32(min(r.uint(), math.MaxUint32))
+		case metaLevel:
+			m.raised = uint16(min(r.uint(), math.MaxUint16))
 		default:
 			r.skip(0)
 		}
