@@ -23,13 +23,14 @@ const module = "github.com/holdfastdb/holdfast/"
 // folder with all below it; within itself it may import as it likes.
 var arrows = map[string][]string{
 	"session":  nil,
-	"storage":  nil,
+	"boltfile": nil,
+	"storage":  {"boltfile"},
 	"snapshot": nil,
-	"cluster":  nil,
+	"cluster":  {"boltfile"},
 	"fsm":      {"session", "storage", "snapshot"},
 	"api":      {"session"},
 	"client":   {"session"},
-	"cmd":      {"session", "storage", "snapshot", "cluster", "fsm", "api", "client", "scripts"},
+	"cmd":      {"session", "boltfile", "storage", "snapshot", "cluster", "fsm", "api", "client", "scripts"},
 	"scripts":  {"client"},
 }
 

@@ -48,10 +48,8 @@ func openFile(path string, initialMmapSize int) (*bbolt.DB, Point, error) {
 
 func openBolt(path string, initialMmapSize int) (db *bbolt.DB, p Point, err error) {
 	defer damaged(&err, debug.SetPanicOnFault(true)) // bbolt walks the whole file, and panics at what it cannot follow
-	size, err := wholeSize(path)
-	if err != nil {
-		return nil, Point{}, err
-	}
+	stat, err := os.Stat(path)
+	fresh := err != nil || stat.Size() == 0
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:         time.Second,
 		FreelistType:    bbolt.FreelistMapType,
@@ -66,7 +64,7 @@ func openBolt(path string, initialMmapSize int) (db *bbolt.DB, p Point, err erro
 	case err != nil:
 		return nil, Point{}, err
 	}
-	if size == 0 {
+	if fresh {
 		err = errors.Join(db.Update(prepare), syncDir(path))
 	}
 	if err == nil {

@@ -125,6 +125,9 @@ type Table struct {
 // ErrLocked, ErrNewerFormat or ErrCorrupt in the error's chain.
 func Open(path string, o Options) (*Table, error) {
 	o = o.withDefaults()
+	if err := inspect(path, o.Logger); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
 	db, p, err := openFile(path, o.InitialMmapSize)
 	if err != nil {
 		return nil, err

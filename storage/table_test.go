@@ -403,22 +403,7 @@ func TestAFullMemtableBehindAFlushSlowsTheWriterAndThenHoldsIt(t *testing.T) {
 }
 
 func TestAFlippedByteIsNoticed(t *testing.T) {
-	table := newTestTable(t, quiet())
-	put(table, map[string]string{"key": "value-to-be-broken"})
-	table.Advance(1, 1)
-	if err := table.Flush(t.Context(), 1, 1); err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(table.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := bytes.Index(data, []byte("value-to-be-broken"))
-	data[at] ^= 1
 	path := filepath.Join(t.TempDir(), "broken.db")
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	o := quiet()
 	var told []error
 	o.OnError = func(err error) { told = append(told, err) }
@@ -427,6 +412,33 @@ func TestAFlippedByteIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer broken.Close()
+	// The second pair is too large for a bucket within its parent's page, which bbolt would copy.
+	put(broken, map[string]string{"key": "value-to-be-broken", "large": string(benchValue(10_000, 1))})
+	broken.Advance(1, 1)
+	if err := broken.Flush(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = bytes.ReplaceAll(data, []byte("value-to-be-broken"), []byte("Value-to-be-broken"))
+	if _, err := file.WriteAt(data, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".copy", data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if reopened, err := Open(path+".copy", quiet()); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a table with that byte was opened: %v, %v", reopened, err)
+	}
 	if _, _, err := broken.Get([]byte("key")); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("Get: %v", err)
 	}
