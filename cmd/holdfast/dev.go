@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,10 +30,12 @@ const (
 
 // devFlags are the flags of dev.
 type devFlags struct {
-	nodes   int
-	dataDir string
-	port    int
-	chaos   bool
+	nodes                int
+	dataDir              string
+	port                 int
+	chaos                bool
+	chaosFor, chaosEvery time.Duration
+	chaosRate            int
 }
 
 func (d *devFlags) check() error {
@@ -44,6 +45,15 @@ func (d *devFlags) check() error {
 	}
 	if d.chaos && d.nodes < 3 {
 		faults = append(faults, errors.New("chaos needs at least 3 nodes: fewer survive the loss of none"))
+	}
+	if d.chaosFor < 0 || d.chaosFor > 0 && !d.chaos {
+		faults = append(faults, errors.New("chaos-for: want a time above 0, with --chaos"))
+	}
+	if d.chaosEvery < time.Second {
+		faults = append(faults, fmt.Errorf("chaos-every %s: want at least 1s", d.chaosEvery))
+	}
+	if d.chaosRate < 1 || d.chaosRate > maxChaosRate {
+		faults = append(faults, fmt.Errorf("chaos-rate %d: want 1 to %d", d.chaosRate, maxChaosRate))
 	}
 	if low := devPort - devClusterPort + 1; d.port < low || d.port > 65535-maxDevNodes {
 		faults = append(faults, fmt.Errorf("port %d: want %d to %d", d.port, low, 65535-maxDevNodes))
@@ -61,7 +71,10 @@ func (p *program) devVerb() *cobra.Command {
 			f.IntVar(&d.nodes, "nodes", 3, "how many servers")
 			f.StringVar(&d.dataDir, "data-dir", defaultDevDir, "where keys, logs and data are kept")
 			f.IntVar(&d.port, "port", devPort, "the balancer's port; the servers take the ones after it, and every other port shifts with it")
-			f.BoolVar(&d.chaos, "chaos", false, "kill -9 a server every few seconds and start it again")
+			f.BoolVar(&d.chaos, "chaos", false, "kill -9 the leader again and again under a small load, and count what fails; ends with 1 if anything did")
+			f.DurationVar(&d.chaosFor, "chaos-for", 0, "end after so long; 0 goes on until it is interrupted")
+			f.DurationVar(&d.chaosEvery, "chaos-every", chaosEvery, "from one kill to the next; all servers are ready again before it")
+			f.IntVar(&d.chaosRate, "chaos-rate", chaosRate, "requests a second meanwhile")
 		},
 		check: d.check,
 		run:   func(ctx context.Context, _ []string) error { return p.dev(ctx, d) },
@@ -72,22 +85,11 @@ func (p *program) devVerb() *cobra.Command {
 
 // devCluster is one run of dev.
 type devCluster struct {
-	flags *devFlags
-	files devFiles
-	nodes []*devNode
-	term  *terminal
-}
-
-// terminal lets several goroutines write whole lines.
-type terminal struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (t *terminal) say(format string, args ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	fmt.Fprintf(t.w, format+"\n", args...)
+	flags    *devFlags
+	files    devFiles
+	nodes    []*devNode
+	balancer *balancer
+	term     *terminal
 }
 
 // dev runs until it is interrupted, then stops every server and waits for it.
@@ -105,7 +107,7 @@ func (p *program) dev(ctx context.Context, flags *devFlags) (err error) {
 	if there := files.nodes(); there > 0 && there != flags.nodes {
 		return fmt.Errorf("%s holds a cluster of %d nodes: use --nodes %d, or another --data-dir", dir, there, there)
 	}
-	c := &devCluster{flags: flags, files: files, term: &terminal{w: p.stdout}}
+	c := &devCluster{flags: flags, files: files, term: newTerminal(p.stdout)}
 	program, err := os.Executable()
 	if err != nil {
 		return err
@@ -121,9 +123,9 @@ func (p *program) dev(ctx context.Context, flags *devFlags) (err error) {
 	if err := c.checkPorts(); err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	b := newBalancer(c.addrs())
-	serving := b.start(listener)
-	defer func() { err = errors.Join(err, b.close(), <-serving) }()
+	c.balancer = newBalancer(c.addrs())
+	serving := c.balancer.start(listener)
+	defer func() { err = errors.Join(err, c.balancer.close(), <-serving) }()
 	return c.run(ctx)
 }
 
@@ -145,38 +147,50 @@ func (c *devCluster) checkPorts() error {
 	return fmt.Errorf("%w; --port moves all ports", oneLine(faults))
 }
 
-// run starts the nodes, says how to use them, and returns when ctx ends and all of them are gone.
+// run starts the nodes, says how to use them, and returns when ctx ends, or chaos, and all of them are gone.
 func (c *devCluster) run(ctx context.Context) error {
+	// The servers outlive ctx: what chaos has sent by then is to be answered.
+	serving, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var running sync.WaitGroup
 	c.term.say("starting %d servers; their logs are in %s", len(c.nodes), filepath.Join(c.files.dir, "n*.log"))
 	for _, n := range c.nodes {
 		running.Go(func() {
-			if err := n.supervise(ctx); err != nil {
+			if err := n.supervise(serving); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	if err := c.awaitReady(ctx); err == nil {
-		if guide, err := c.guide(time.Now()); err != nil {
-			cancel(err)
-		} else {
-			c.term.say("%s", guide)
-		}
-		if c.flags.chaos {
-			running.Go(func() { c.chaos(ctx) })
-		}
-	} else if ctx.Err() == nil {
-		cancel(err)
-	}
-	<-ctx.Done()
+	err := c.use(ctx)
 	c.term.say("stopping the servers")
+	stop(nil)
 	running.Wait()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
-		return cause
+	return err
+}
+
+// use is what dev does while its servers run. Its error is nil when it was interrupted.
+func (c *devCluster) use(ctx context.Context) error {
+	err := c.awaitReady(ctx)
+	if err == nil {
+		var guide string
+		guide, err = c.guide(time.Now())
+		c.term.say("%s", guide)
 	}
-	return nil
+	switch {
+	case err == nil && c.flags.chaos:
+		err = c.chaos(ctx)
+	case err == nil:
+		<-ctx.Done()
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause // a server that could not be started
+	}
+	if ctx.Err() != nil && !errors.Is(err, errReported) {
+		return nil
+	}
+	return err
 }
 
 func (c *devCluster) awaitReady(ctx context.Context) error {

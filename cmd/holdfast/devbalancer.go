@@ -31,6 +31,8 @@ type balancer struct {
 	wire    *http.Transport
 	stop    context.CancelFunc
 	checks  sync.WaitGroup
+	// repeated counts requests that were sent to another node after one had died over them.
+	repeated atomic.Uint64
 }
 
 type target struct {
@@ -117,15 +119,34 @@ func (b *balancer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		response, err := b.wire.RoundTrip(attempt)
 		if err == nil {
+			err = readShort(response)
+		}
+		if err == nil {
 			return response, nil
 		}
-		t.ready.Store(false)
 		failure = err
-		if r.Context().Err() != nil || !harmless(r, err) {
+		if r.Context().Err() != nil {
 			break
 		}
+		t.ready.Store(false)
+		if !harmless(r, err) {
+			break
+		}
+		b.repeated.Add(1)
 	}
 	return nil, failure
+}
+
+// readShort reads the body of an answer whose length is known, before any of it is passed on: from a node that dies in
+// the middle of an answer, the request can then still go to another.
+func readShort(response *http.Response) error {
+	if response.ContentLength <= 0 || response.ContentLength > balancerMaxBody {
+		return nil
+	}
+	body, err := io.ReadAll(response.Body)
+	response.Body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return err
 }
 
 // order is the ready nodes, a different one first each time, and then the others: one of them may just have come back.

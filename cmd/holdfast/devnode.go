@@ -27,6 +27,7 @@ type devNode struct {
 
 	mu      sync.Mutex
 	process *os.Process   // nil while it does not run
+	gone    chan struct{} // closed when process has ended
 	pause   time.Duration // before the next start, if chaos killed it
 }
 
@@ -67,15 +68,19 @@ func (n *devNode) supervise(ctx context.Context) error {
 		if !n.wasReady.Load() {
 			return fmt.Errorf("%s ended before it was ready (%w)\n%s", n.id, err, n.lastWords())
 		}
-		wait := n.restartPause()
-		n.cluster.term.say("%s died (%v); it starts again in %s", n.id, err, wait)
+		wait, wanted := n.restartPause()
+		if !wanted {
+			n.cluster.term.say("%s died (%v); it starts again in %s", n.id, err, wait)
+		}
 		if state != nil && state.Exited() { // by itself: then it has said why
 			n.cluster.term.say("%s", n.lastWords())
 		}
 		if !pause(ctx, wait) {
 			return nil
 		}
-		n.cluster.term.say("%s starts again", n.id)
+		if !wanted {
+			n.cluster.term.say("%s starts again", n.id)
+		}
 	}
 }
 
@@ -89,13 +94,13 @@ func (n *devNode) runOnce(ctx context.Context, log *os.File) (*os.ProcessState, 
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	n.setProcess(cmd.Process)
-	defer n.setProcess(nil)
+	ended := make(chan struct{})
+	n.setProcess(cmd.Process, ended)
+	defer n.setProcess(nil, nil)
 	if err := os.WriteFile(n.pidPath, fmt.Appendln(nil, cmd.Process.Pid), 0o600); err != nil {
 		n.cluster.term.say("%s: %v", n.id, err)
 	}
 	defer os.Remove(n.pidPath)
-	ended := make(chan struct{})
 	go func() {
 		_ = cmd.Wait() // ProcessState says how it ended
 		close(ended)
@@ -118,32 +123,37 @@ func (n *devNode) runOnce(ctx context.Context, log *os.File) (*os.ProcessState, 
 	return cmd.ProcessState, nil
 }
 
-func (n *devNode) setProcess(process *os.Process) {
+func (n *devNode) setProcess(process *os.Process, gone chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.process = process
+	n.process, n.gone = process, gone
 }
 
-// kill ends the server with SIGKILL, to be started again after wait. It says whether there was one.
+// kill ends the server with SIGKILL, to be started again after wait, and returns when it is gone. It says whether there
+// was one.
 func (n *devNode) kill(wait time.Duration) bool {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	gone := n.gone
 	if n.process == nil || n.process.Kill() != nil {
+		n.mu.Unlock()
 		return false
 	}
 	n.pause = wait
+	n.mu.Unlock()
+	<-gone
 	return true
 }
 
-func (n *devNode) restartPause() time.Duration {
+// restartPause is how long to wait before the next start, and whether it was chaos that wanted it.
+func (n *devNode) restartPause() (wait time.Duration, wanted bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	wait := n.pause
+	wait = n.pause
 	n.pause = 0
 	if wait == 0 {
-		return devRestartPause
+		return devRestartPause, false
 	}
-	return wait
+	return wait, true
 }
 
 func (n *devNode) ready(ctx context.Context) bool { return answersOK(ctx, n.httpAddr, "/readyz") }
