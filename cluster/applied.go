@@ -60,9 +60,10 @@ func (n *Node) serveApplied(ctx context.Context, body []byte) error {
 	if len(body) != 16 {
 		return errMalformed
 	}
-	// A node that has applied nothing yet does not know its cluster.
+	// A node that has applied nothing yet does not know its cluster: either end
+	// may be one.
 	theirs := binary.BigEndian.Uint64(body)
-	if ours := n.machine.Cluster(); ours != theirs && ours != 0 {
+	if ours := n.machine.Cluster(); ours != theirs && ours != 0 && theirs != 0 {
 		return errOtherCluster
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.scaled(appliedPatience))
@@ -70,7 +71,7 @@ func (n *Node) serveApplied(ctx context.Context, body []byte) error {
 	if err := n.mark.wait(ctx, binary.BigEndian.Uint64(body[8:])); err != nil {
 		return err
 	}
-	if n.machine.Cluster() != theirs {
+	if theirs != 0 && n.machine.Cluster() != theirs {
 		return errOtherCluster
 	}
 	return nil
