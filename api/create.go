@@ -32,7 +32,7 @@ func (s *Server) create(c *call) error {
 		return err
 	}
 	if who.credential == credentialLogin {
-		if err = pay(c, s.limits.creates, "too many logins from this address"); err == nil {
+		if err = pay(c, s.limits.creates, rateLogins); err == nil {
 			err = s.createForLogin(&request, &who)
 		}
 	} else {

@@ -714,6 +714,8 @@ func TestMetricsCountByRoute(t *testing.T) {
 		`holdfast_http_requests_total{code="400",method="other",route="unknown"} 1`,
 		`holdfast_http_request_duration_seconds_count{method="GET",route="/api/sessions/current/"} 3`,
 		`holdfast_http_requests_in_flight 1`, `holdfast_http_connections 1`,
+		`holdfast_http_problems_total{problem="session_invalid"} 3`, `holdfast_http_problems_total{problem="no_leader"} 0`,
+		`holdfast_http_rate_limited_total{limit="bad_tokens"} 0`, `holdfast_ready 1`, `holdfast_ready_check{check="draining"} 1`,
 	} {
 		if !strings.Contains(a.body, line+"\n") {
 			t.Errorf("no line %s", line)
@@ -721,6 +723,13 @@ func TestMetricsCountByRoute(t *testing.T) {
 	}
 	if strings.Contains(a.body, "secret-path") || strings.Contains(a.body, "MADEUP") {
 		t.Error("a caller made a series")
+	}
+	limited := newNode(t, func(c *Config) { c.RatePerAddress, c.RateBurst = 0.001, 2 })
+	for range 4 {
+		limited.do("GET", "/api/sessions/current/", "")
+	}
+	if a := limited.do("GET", "/metrics", ""); !strings.Contains(a.body, `holdfast_http_rate_limited_total{limit="requests"} 2`+"\n") {
+		t.Errorf("refusals are not counted: %s", a.body)
 	}
 	moved := newNode(t, func(c *Config) { c.MetricsOnAdmin = true })
 	moved.do("GET", "/metrics", "").wantCode(404, "not_found")

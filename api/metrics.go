@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfastdb/holdfast/session"
 )
 
 // metrics are the series of HTTP.
@@ -14,6 +16,8 @@ type metrics struct {
 	inFlight atomic.Int64
 	streams  atomic.Int64
 	requests *prometheus.CounterVec
+	limited  *prometheus.CounterVec
+	problems map[session.Code]prometheus.Counter
 }
 
 // routeMetrics are the series of one route, looked up once: the labels of a vector cost as much as a read.
@@ -23,11 +27,26 @@ type routeMetrics struct {
 }
 
 func newMetrics(registerer prometheus.Registerer, table []*route, connections func() int64) (*metrics, error) {
-	m := &metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "holdfast_http_requests_total", Help: "Requests answered, by route, method and status.",
-	}, []string{"route", "method", "code"})}
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_http_requests_total", Help: "Requests answered, by route, method and status.",
+		}, []string{"route", "method", "code"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_http_rate_limited_total", Help: "Requests refused with 429, by the limit: requests, logins or bad_tokens of one address.",
+		}, []string{"limit"}),
+		problems: make(map[session.Code]prometheus.Counter),
+	}
+	for by := range complaints {
+		m.limited.WithLabelValues(string(by))
+	}
+	problems := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "holdfast_http_problems_total", Help: "Problems answered, by the code in their body (see /errors/ for what each means).",
+	}, []string{"problem"})
+	for code := range failures {
+		m.problems[code] = problems.WithLabelValues(string(code))
+	}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "holdfast_http_request_duration_seconds", Help: "Time from the end of a request's head to its answer.",
+		Name: "holdfast_http_request_duration_seconds", Help: "Seconds from the end of a request's head to its answer.",
 		Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 	}, []string{"route", "method"})
 	inFlight := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -46,7 +65,7 @@ func newMetrics(registerer prometheus.Registerer, table []*route, connections fu
 		}
 	}
 	var faults []error
-	for _, collector := range []prometheus.Collector{m.requests, durations, inFlight, open, streams} {
+	for _, collector := range []prometheus.Collector{m.requests, m.limited, problems, durations, inFlight, open, streams} {
 		faults = append(faults, registerer.Register(collector))
 	}
 	return m, errors.Join(faults...)
@@ -64,6 +83,9 @@ func (r *route) labels() []string {
 func (m *metrics) observe(c *call) {
 	if c.route == nil || c.route.metrics == nil || c.status < 100 || c.status > 599 {
 		return
+	}
+	if counter := m.problems[c.code]; counter != nil {
+		counter.Inc()
 	}
 	which := 0
 	if c.route.method == "GET" && c.r.Method == "HEAD" {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -66,7 +67,7 @@ func (s *Server) readyz(c *call) error {
 	if err != nil {
 		return err
 	}
-	checks := s.checks(c)
+	checks := s.checks(&c.ctx)
 	failed := slices.IndexFunc(checks, func(check Check) bool { return !check.OK })
 	if failed < 0 {
 		answer := readyAnswer{Status: "ok"}
@@ -102,9 +103,9 @@ const (
 
 // checks lists the node's checks, "draining" first: this listener may be stopping, or the node may, which is one thing
 // to whoever asks.
-func (s *Server) checks(c *call) []Check {
+func (s *Server) checks(ctx context.Context) []Check {
 	checks := []Check{{Name: checkDraining, OK: !s.draining.Load()}}
-	for _, check := range s.cluster.Ready(&c.ctx) {
+	for _, check := range s.cluster.Ready(ctx) {
 		if check.Name != checks[0].Name {
 			checks = append(checks, check)
 		} else if checks[0].OK {

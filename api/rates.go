@@ -14,8 +14,24 @@ type rates struct {
 	doubts    *limit.Addresses // session tokens that are none of a live session, login JWTs and keys that are refused
 }
 
+// rate is one of the limits, by the name that its refusals have in the metrics.
+type rate string
+
+const (
+	rateRequests  rate = "requests"
+	rateLogins    rate = "logins"
+	rateBadTokens rate = "bad_tokens"
+)
+
+// complaints are what the one who is refused reads.
+var complaints = map[rate]string{
+	rateRequests:  "too many requests from this address",
+	rateLogins:    "too many logins from this address",
+	rateBadTokens: "too many bad tokens from this address",
+}
+
 func (r rates) check(c *call) error {
-	return pay(c, r.addresses, "too many requests from this address")
+	return pay(c, r.addresses, rateRequests)
 }
 
 // doubt is what a node asks before it confirms that the caller's token is none, and nil for those with a service key. A
@@ -34,7 +50,7 @@ func (c *call) doubt(who *caller) session.Doubt {
 		if ok {
 			return nil
 		}
-		return c.limited(wait, "too many bad tokens from this address")
+		return c.limited(wait, rateBadTokens)
 	}
 }
 
@@ -49,7 +65,7 @@ func (c *call) bad(who *caller) error {
 }
 
 // pay takes one of what the caller's address may.
-func pay(c *call, from *limit.Addresses, complaint string) error {
+func pay(c *call, from *limit.Addresses, by rate) error {
 	if from == nil {
 		return nil
 	}
@@ -57,13 +73,14 @@ func pay(c *call, from *limit.Addresses, complaint string) error {
 	if ok {
 		return nil
 	}
-	return c.limited(wait, complaint)
+	return c.limited(wait, by)
 }
 
-func (c *call) limited(wait time.Duration, complaint string) error {
+func (c *call) limited(wait time.Duration, by rate) error {
+	c.s.metrics.limited.WithLabelValues(string(by)).Inc()
 	seconds := max(1, int64((wait+time.Second-1)/time.Second))
 	c.set(headerRetryAfter, decimal(int(seconds)))
-	return session.ErrRateLimited.With("%s: try again in %d s", complaint, seconds)
+	return session.ErrRateLimited.With("%s: try again in %d s", complaints[by], seconds)
 }
 
 // rateBurst is how many may come at once: many people may stand behind one address.

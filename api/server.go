@@ -85,6 +85,9 @@ func New(cfg Config, sessions Sessions, cluster Cluster) (*Server, error) {
 	if s.metrics, err = newMetrics(cfg.Metrics, append(table, s.routes.unknown), s.connections); err != nil {
 		return nil, fmt.Errorf("api: register metrics: %w", err)
 	}
+	if err := cfg.Metrics.Register(newReadyCollector(s)); err != nil {
+		return nil, fmt.Errorf("api: register metrics: %w", err)
+	}
 	s.http = http.Server{
 		Handler:                      s.Handler(),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered as any other

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +17,10 @@ type followers struct {
 	mu    sync.Mutex
 	known map[string]follower
 	began time.Time // of this leader's term
+
+	// For the operator: comparisons of state hashes, and members that were found to
+	// differ. Both go on from term to term.
+	comparisons, mismatches atomic.Uint64
 }
 
 type follower struct {
@@ -85,8 +90,13 @@ func (f *followers) hear(id string, q askBody, leaderApplied uint64, hashes *has
 		one.steady = now
 	}
 	one.applied, one.wantsVote, one.level, one.heard = q.applied, q.wantsVote, q.level, now
+	was := one.differs != 0
 	if ours, ok := hashes.at(q.hashIndex); ok {
 		one.compare(q.hashIndex, ours == q.hash)
+		f.comparisons.Add(1)
+		if one.differs != 0 && !was {
+			f.mismatches.Add(1)
+		}
 	}
 	f.known[id] = one
 	return one

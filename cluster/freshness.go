@@ -126,8 +126,10 @@ func (n *Node) ask() (*fresh, error) {
 	defer cancel()
 	p, err := n.askLeader(ctx)
 	if err != nil {
+		n.pauses.lost(sent)
 		return nil, err
 	}
+	n.pauses.found()
 	// What the proof demands is committed, so it arrives; the leader may change
 	// meanwhile, which takes nothing from the proof. Requests that wait for an
 	// index must not keep the proof out that some of them will need.

@@ -61,8 +61,13 @@ func (n *Node) watchLeadership(notices <-chan bool) {
 func (n *Node) watchLeader(r *raft.Raft) {
 	changes := make(chan raft.Observation, 1)
 	observer := raft.NewObserver(changes, false, func(o *raft.Observation) bool {
-		switch o.Data.(type) {
-		case raft.LeaderObservation, raft.RaftState:
+		switch seen := o.Data.(type) {
+		case raft.LeaderObservation:
+			if seen.LeaderID != "" {
+				n.metrics.leaders.Inc()
+			}
+			return true
+		case raft.RaftState:
 			return true
 		}
 		return false

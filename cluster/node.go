@@ -27,6 +27,7 @@ type Node struct {
 	client    rpc
 	keys      []pki.Key                   // nil with an injected Network
 	pool      atomic.Pointer[gossip.Pool] // the same
+	authority atomic.Pointer[pki.Keyed]   // the same
 	logs      raft.LogStore
 	stable    raft.StableStore
 	logCache  *logCache
@@ -42,6 +43,8 @@ type Node struct {
 	rounds    *rounds
 	fresh     *freshness
 	followers followers
+	pauses    pauses
+	counts    snapshotCounts
 	metrics   *nodeMetrics
 	hooks     hooks
 
@@ -122,6 +125,7 @@ func (n *Node) openParts() error {
 	if n.metrics, err = newNodeMetrics(n, n.cfg.Metrics); err != nil {
 		return err
 	}
+	n.pauses.over = func(took time.Duration) { n.metrics.pauses.Observe(took.Seconds()) }
 	if err := n.openNetwork(); err != nil {
 		return err
 	}
@@ -164,6 +168,7 @@ func (n *Node) openStores() error {
 	}
 	store := newLogStore(logs, n.cfg.LogCacheBytes, n.watch, n.stop)
 	store.ahead = n.sendAhead
+	store.appended = func(took time.Duration) { n.metrics.appends.Observe(took.Seconds()) }
 	n.logs, n.logCache = store, store.cache
 	n.stable = &stableStore{StableStore: stable, watch: n.watch, fail: n.stop}
 	spool, err := openSpool(n.cfg.DataDir)
@@ -172,7 +177,7 @@ func (n *Node) openStores() error {
 	}
 	n.snapshots = &snapshotStore{
 		machine: n.machine, spool: spool, logs: n.logs, mark: n.mark, watch: n.watch, fail: n.stop,
-		received: make(map[string]*sink),
+		counts: &n.counts, received: make(map[string]*sink),
 	}
 	if n.empty, err = wiped(n.logs, n.stable); err != nil {
 		return err

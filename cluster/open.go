@@ -34,6 +34,7 @@ func (n *Node) openNetwork() error {
 	if err != nil {
 		return fmt.Errorf("cluster certificates: %w", err)
 	}
+	n.authority.Store(authority)
 	mux, err := wire.OpenMux(wire.MuxConfig{
 		Addr: n.cfg.ClusterAddr, Authority: authority, Resolve: n.resolve, Logger: n.log,
 	})

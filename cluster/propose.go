@@ -26,22 +26,26 @@ func (n *Node) Propose(ctx context.Context, command []byte) (reply []byte, index
 	if len(command) > MaxCommandBytes {
 		return nil, 0, ErrCommandTooLarge
 	}
+	began := time.Now()
+	defer func() { n.metrics.committed(began, err) }()
 	ctx, cancel := n.bounded(ctx)
 	defer cancel()
 	sent := false
 	for {
-		reign := n.reign.current()
+		reign, tried := n.reign.current(), time.Now()
 		a, err := n.attempt(ctx, reign, command)
 		switch {
 		case err != nil:
 			// The context ended, or the node is closing, before or after sending.
 			return nil, 0, proposeError(err, sent)
 		case a.err == nil:
+			n.pauses.wrote()
 			return a.reply, a.index, nil
 		case errors.Is(a.err, errAttemptUnknown):
 			sent = true
 		}
 		n.metrics.retries.Inc()
+		n.pauses.lost(tried)
 		if err := pause(ctx, reign, retryPause); err != nil {
 			return nil, 0, proposeError(err, sent)
 		}

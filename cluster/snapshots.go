@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -28,11 +29,17 @@ type snapshotStore struct {
 	mark    *watermark
 	watch   *watchdog
 	fail    func(error)
+	counts  *snapshotCounts
 
 	mu       sync.Mutex
 	serial   uint64
 	received map[string]*sink
 	last     uint64 // index of the archive installed last
+}
+
+// snapshotCounts are for the operator.
+type snapshotCounts struct {
+	taken, exported, installed atomic.Uint64
 }
 
 // openSpool makes an empty directory for archives on their way. What a crash
@@ -135,6 +142,7 @@ func (s *snapshotStore) export() (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("export the state: %w", err), file.Close())
 	}
+	s.counts.exported.Add(1)
 	return meta, file, nil
 }
 
@@ -172,6 +180,7 @@ func (s *snapshotStore) spoolFile() (*os.File, error) {
 // twice in a row, with a log that reaches further, means a tail that conflicts
 // with the leader's and that Raft will never cut (hashicorp/raft#697).
 func (s *snapshotStore) installed(index uint64) {
+	s.counts.installed.Add(1)
 	s.mu.Lock()
 	again := s.last == index
 	s.last = index
@@ -247,6 +256,7 @@ func (k *sink) flush() error {
 		k.store.fail(err)
 		return err
 	}
+	k.store.counts.taken.Add(1)
 	return nil
 }
 

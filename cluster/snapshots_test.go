@@ -22,6 +22,7 @@ func newTestSnapshots(t *testing.T) (*snapshotStore, *testMachine, *error) {
 	}
 	fail := func(err error) { failed = err }
 	return &snapshotStore{
+		counts:  new(snapshotCounts),
 		machine: m, spool: spool, logs: raft.NewInmemStore(), mark: newWatermark(0),
 		watch: newWatchdog(time.Minute, fail), fail: fail, received: make(map[string]*sink),
 	}, m, &failed

@@ -51,6 +51,9 @@ type logStore struct {
 	cache *logCache
 	// ahead hears of entries before they are written; nil if nobody wants to.
 	ahead func([]*raft.Log)
+	// appended hears how long each append took, its fsync included; nil if nobody
+	// wants to.
+	appended func(took time.Duration)
 }
 
 func newLogStore(inner raft.LogStore, cacheBytes int64, watch *watchdog, fail func(error)) *logStore {
@@ -82,9 +85,13 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	if s.ahead != nil {
 		s.ahead(logs)
 	}
+	began := time.Now()
 	if err := s.LogStore.StoreLogs(logs); err != nil {
 		s.fail(fmt.Errorf("%w: append to the log: %w", ErrDisk, err))
 		return err
+	}
+	if s.appended != nil {
+		s.appended(time.Since(began))
 	}
 	s.cache.add(logs)
 	return nil

@@ -36,6 +36,7 @@ type feed struct {
 	ofAll     map[*follower]struct{}
 	dealt     session.EventID // up to here; of no meaning while nobody follows
 	closed    bool
+	slow      uint64 // streams that were ended because their readers were too slow
 }
 
 func newFeed(most int) *feed {
@@ -237,6 +238,7 @@ func (d *feed) hand(to map[*follower]struct{}, e *session.Event) {
 		case f.want.Type != 0 && f.want.Type != e.Type, f.want.UserID != "" && f.want.UserID != e.UserID:
 		case e.ID.Compare(f.want.After) <= 0: // another node was further when it told of this
 		case len(f.queue) >= maxQueued:
+			d.slow++
 			d.drop(f, session.ErrOverloaded.With("the reader of this event stream is too slow: resume it"))
 		default:
 			f.queue = append(f.queue, *e)

@@ -128,9 +128,11 @@ func (t *Table) flush() error {
 		t.err = fmt.Errorf("flush %s: %w", t.path, err)
 	} else {
 		t.show(next)
+		bytes := t.frozen.bytes
 		t.durable, t.frozen = t.sealed, nil
 		t.flushes++
 		t.lastTook = time.Since(began)
+		t.o.OnFlush(t.lastTook, bytes)
 	}
 	t.tell()
 	return t.err

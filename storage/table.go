@@ -60,6 +60,10 @@ type Options struct {
 	// met: the table cannot be believed any more. It must not call Close.
 	// Default: nobody is told but the log.
 	OnError func(error)
+	// OnFlush is told of each flush that was committed: how long it took, its fsync
+	// included, and how many bytes of pairs it wrote. It must not call the table.
+	// Default: nobody is told.
+	OnFlush func(took time.Duration, bytes int64)
 
 	step func(name string) error // tests stop the table between two steps, or fail one
 }
@@ -79,6 +83,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnError == nil {
 		o.OnError = func(error) {}
+	}
+	if o.OnFlush == nil {
+		o.OnFlush = func(time.Duration, int64) {}
 	}
 	if o.step == nil {
 		o.step = func(string) error { return nil }

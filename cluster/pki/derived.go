@@ -180,3 +180,25 @@ func (i issuer) issue(id string, now time.Time) (*tls.Certificate, error) {
 	}
 	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: private, Leaf: leaf}, nil
 }
+
+// NotAfter is when the certificate ends that a handshake would show now. Like a
+// handshake, it renews one that is about to.
+func (k *Keyed) NotAfter() (time.Time, error) {
+	leaf, err := k.source.leaf(k.now())
+	if err != nil {
+		return time.Time{}, err
+	}
+	return leaf.Leaf.NotAfter, nil
+}
+
+// KeyNames are the names of the valid keys, that of the one that signs first. A
+// name tells nothing about its key.
+func (k *Keyed) KeyNames() []string {
+	k.source.mu.Lock()
+	defer k.source.mu.Unlock()
+	names := make([]string, len(k.source.issuers))
+	for i := range k.source.issuers {
+		names[i] = k.source.issuers[i].name
+	}
+	return names
+}

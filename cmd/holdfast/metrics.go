@@ -80,6 +80,24 @@ func serviceCollector(sessions *fsm.Sessions) prometheus.Collector {
 	return c
 }
 
+// backlogCollector shows what waits on this node.
+func backlogCollector(sessions *fsm.Sessions) prometheus.Collector {
+	type backlog = fsm.Backlog
+	c := &collector[backlog]{read: func() backlog { b, _ := sessions.Backlog(); return b }}
+	c.add("sweeper", "due_sessions", "Sessions that wait for the sweeper, counted up to 10000.", gauge, func(b backlog) float64 { return float64(b.Due) })
+	c.add("sweeper", "oldest_due_seconds", "Seconds since the first session that waits for the sweeper was due; 0 if none waits.", gauge,
+		func(b backlog) float64 { return b.OldestDue.Seconds() })
+	c.add("touches", "waiting", "Touches that wait to be sent.", gauge, func(b backlog) float64 { return float64(b.Touches) })
+	c.add("sessions", "idempotency_keys", "Idempotency keys whose outcomes are remembered.", gauge, func(b backlog) float64 { return float64(b.IdempotencyKeys) })
+	c.add("events", "queued", "Events that wait for the readers of this node's streams.", gauge, func(b backlog) float64 { return float64(b.QueuedEvents) })
+	c.add("events", "longest_queue", "Events that wait for the slowest reader; at 1024 its stream is ended.", gauge, func(b backlog) float64 { return float64(b.LongestQueue) })
+	c.add("events", "streams_dropped_total", "Streams that were ended because their readers were too slow.", counter, func(b backlog) float64 { return float64(b.StreamsDropped) })
+	return c
+}
+
 func (s *Server) collectors() []prometheus.Collector {
-	return []prometheus.Collector{tableCollector(s.table), stateCollector(s.machine), serviceCollector(s.sessions)}
+	return []prometheus.Collector{
+		tableCollector(s.table), stateCollector(s.machine), serviceCollector(s.sessions), backlogCollector(s.sessions),
+		s.flushes, diskCollector(s.cfg.DataDir, s.disk), scrubCollector(&s.scrubbed), newNodeCollector(s),
+	}
 }

@@ -16,14 +16,17 @@ const (
 func (s *Server) scrub(ctx context.Context) {
 	for pause(ctx, scrubEvery) {
 		began := time.Now()
+		s.scrubbed.begin(began)
 		err := s.machine.Scrub(ctx, func() { pause(ctx, scrubRest) })
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
+			s.scrubbed.failures.Add(1)
 			s.tableFailed(err)
 			return
 		}
+		s.scrubbed.succeed(time.Now())
 		s.log.Info("the table was reread and is whole", "took", time.Since(began).String())
 	}
 }

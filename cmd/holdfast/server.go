@@ -30,6 +30,8 @@ type Server struct {
 	node        *cluster.Node
 	sessions    *fsm.Sessions
 	api         *api.Server
+	flushes     prometheus.Histogram
+	scrubbed    scrubRecord
 
 	broken  chan error // what a part found that this node cannot go on with
 	closers []closer   // of what is open, in the order of opening
@@ -112,10 +114,12 @@ func (s *Server) openTable() (err error) {
 	if err := privateDir(s.cfg.DataDir); err != nil {
 		return fmt.Errorf("data-dir: %w", err)
 	}
+	s.flushes = newFlushHistogram()
 	s.disk = &disk{dir: s.cfg.DataDir, mark: s.cfg.DiskLowBytes, log: s.log, free: freeBytes}
 	s.disk.look()
 	s.table, err = storage.Open(filepath.Join(s.cfg.DataDir, "table.db"), storage.Options{
 		Logger: s.log.With("component", "storage"), OnError: s.tableFailed,
+		OnFlush: func(took time.Duration, _ int64) { s.flushes.Observe(took.Seconds()) },
 	})
 	if err != nil {
 		return fmt.Errorf("data-dir: %w", err)

@@ -144,7 +144,9 @@ func TestMetricsShowEveryPart(t *testing.T) {
 	for _, want := range []string{
 		"holdfast_http_requests_total{", "holdfast_cluster_freshness_age_seconds ", "holdfast_cluster_batch_commands_bucket",
 		"holdfast_cluster_forwarded_commands_total", "holdfast_storage_flushes_total ", "holdfast_storage_file_bytes ",
-		"holdfast_sessions_live 1", "holdfast_sweeper_",
+		"holdfast_sessions_live 1", "holdfast_sweeper_oldest_due_seconds 0", "holdfast_storage_flush_duration_seconds_count",
+		"holdfast_disk_free_bytes ", "holdfast_cluster_key_info{", "holdfast_cluster_certificate_not_after_timestamp_seconds ",
+		"holdfast_cluster_write_pause_seconds_count", "holdfast_build_info{", "holdfast_http_keys_info{", "holdfast_ready 1",
 	} {
 		if !strings.Contains(got.body, want) {
 			t.Errorf("%s is not in /metrics", want)
