@@ -145,6 +145,14 @@ func (m *nodeMetrics) makeGauges(n *Node) {
 		}
 		return 0
 	})
+	gauge("feature_level", "Feature level that the cluster has reached, as this node has applied it.", func() float64 {
+		reached, _ := n.machine.Level()
+		return float64(reached)
+	})
+	gauge("feature_level_known", "Highest feature level that this node's release knows.", func() float64 {
+		_, known := n.machine.Level()
+		return float64(known)
+	})
 	gauge("index_waiters", "Requests that wait for an index.", func() float64 { return float64(n.mark.waiting.Load()) })
 	gauge("queued_commands", "Commands that wait for a batch.", func() float64 { return float64(n.batcher.depth()) })
 	flag("leading", "1 on the leader, 0 elsewhere.", n.Leading)
