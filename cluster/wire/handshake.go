@@ -131,14 +131,18 @@ func (m *Mux) shake(raw net.Conn) {
 	default:
 		m.counts.failed.Add(1)
 	}
-	// Not more than debug: whoever reaches the port could fill the log.
-	m.c.Logger.Debug("cluster connection refused", "from", raw.RemoteAddr().String(), "error", err)
+	m.refuse(raw.RemoteAddr(), err)
 	_ = raw.Close()
 }
 
 func (m *Mux) deliver(conn *Conn) {
 	if !m.admit(conn) {
 		_ = conn.raw.Close()
+		return
+	}
+	if err := m.recheck(conn); err != nil {
+		m.refuse(conn.raw.RemoteAddr(), err)
+		_ = conn.Close()
 		return
 	}
 	protocol := conn.ConnectionState().NegotiatedProtocol

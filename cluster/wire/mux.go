@@ -99,6 +99,7 @@ type Mux struct {
 	greeting []net.Conn
 	accepted int
 	open     map[*Conn]struct{}
+	quiet    quiet
 }
 
 // OpenMux listens. Connections for protocols that nobody serves yet are refused
@@ -157,15 +158,29 @@ func (m *Mux) Dial(ctx context.Context, id, protocol string) (net.Conn, error) {
 	greet, done := context.WithTimeout(ctx, m.c.HandshakeTimeout)
 	err = conn.HandshakeContext(greet)
 	done()
-	if err == nil && !m.track(conn) {
-		err = net.ErrClosed
-	}
 	if err != nil {
 		_ = raw.Close()
 		m.counts.dialFailures.Add(1)
+		m.refused(id, raw.RemoteAddr(), err)
+		return nil, fmt.Errorf("dial node %s at %s: %w", id, addr, err)
+	}
+	if !m.track(conn) {
+		_ = raw.Close()
+		return nil, fmt.Errorf("dial node %s at %s: %w", id, addr, net.ErrClosed)
+	}
+	if err := m.recheck(conn); err != nil {
+		_ = conn.Close()
 		return nil, fmt.Errorf("dial node %s at %s: %w", id, addr, err)
 	}
 	return conn, nil
+}
+
+// recheck asks again who is at the other end, of a connection that DropPeers can
+// see by now. A handshake that was under way when a key was removed may have been
+// made by it.
+func (m *Mux) recheck(conn *Conn) error {
+	_, err := m.c.Authority.Peer(conn.ConnectionState())
+	return err
 }
 
 // dialContext ends with the caller's context, the Mux, or the timeout.
@@ -180,11 +195,10 @@ func (m *Mux) dialContext(ctx context.Context) (context.Context, context.CancelF
 	return ctx, func() { stop(); cancel() }
 }
 
-// DropPeers ends the connections, accepted and dialled, that drop is true for,
-// and returns how many those were. After a key was removed:
-//
-//	mux.DropPeers(func(s tls.ConnectionState) bool { _, err := authority.Peer(s); return err != nil })
-func (m *Mux) DropPeers(drop func(tls.ConnectionState) bool) int {
+// DropPeers ends the connections, accepted and dialled, whose peer the Authority
+// does not believe any more, and returns how many those were. Handshakes under
+// way fail by themselves. It is to be called after a key was removed.
+func (m *Mux) DropPeers() int {
 	m.mu.Lock()
 	open := make([]*Conn, 0, len(m.open))
 	for conn := range m.open {
@@ -193,7 +207,7 @@ func (m *Mux) DropPeers(drop func(tls.ConnectionState) bool) int {
 	m.mu.Unlock()
 	dropped := 0
 	for _, conn := range open {
-		if drop(conn.ConnectionState()) {
+		if m.recheck(conn) != nil {
 			_ = conn.Close()
 			dropped++
 		}

@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// quietFor: one host's refusals are a warning once in this time, and debug
+	// lines else, because whoever reaches the port could fill the log.
+	quietFor = time.Minute
+	// quietHosts may be warned about in that time.
+	quietHosts = 32
+)
+
+// quiet says which refusals are news.
+type quiet struct {
+	mu    sync.Mutex
+	heard map[string]time.Time
+}
+
+// level is that of a line about addr: a warning if it is news.
+func (q *quiet) level(addr net.Addr, now time.Time) slog.Level {
+	host, _, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		host = addr.String()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.heard == nil {
+		q.heard = make(map[string]time.Time)
+	}
+	for known, at := range q.heard {
+		if now.Sub(at) >= quietFor {
+			delete(q.heard, known)
+		}
+	}
+	if _, known := q.heard[host]; known || len(q.heard) >= quietHosts {
+		return slog.LevelDebug
+	}
+	q.heard[host] = now
+	return slog.LevelWarn
+}
+
+// refuse tells that this node has let somebody in no further.
+func (m *Mux) refuse(from net.Addr, err error) {
+	m.c.Logger.Log(context.Background(), m.level(from, err), "cluster connection refused",
+		"from", from.String(), "error", explain(err))
+}
+
+// refused tells that a node which this one dialled is none that it believes, or
+// does not believe this one.
+func (m *Mux) refused(id string, at net.Addr, err error) {
+	m.c.Logger.Log(context.Background(), m.level(at, err), "no cluster connection",
+		"node", id, "addr", at.String(), "error", explain(err))
+}
+
+// level makes no news of a connection that broke: whoever only looks whether the
+// port is open ends one so.
+func (m *Mux) level(addr net.Addr, err error) slog.Level {
+	if isBroken(err) {
+		return slog.LevelDebug
+	}
+	return m.quiet.level(addr, time.Now())
+}
+
+func isBroken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// explain says what an alert of TLS means between nodes: the other end has more
+// to say, in its own log.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, isAlert := errors.AsType[tls.AlertError](err); isAlert {
+		return &alerted{err}
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return &alerted{err}
+	}
+	return err
+}
+
+// alerted is an error that the other end sent.
+type alerted struct{ error }
+
+func (a *alerted) Error() string {
+	return "the other node does not believe this node's certificate, as one with another cluster key would not: " + a.error.Error()
+}
+
+func (a *alerted) Unwrap() error { return a.error }
