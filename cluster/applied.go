@@ -76,14 +76,3 @@ func (n *Node) serveApplied(ctx context.Context, body []byte) error {
 	}
 	return nil
 }
-
-// SealKeys are what the cluster's keys give for sealing what only the nodes of
-// the cluster may open, the key that signs first.
-func (n *Node) SealKeys() [][]byte {
-	keys := make([][]byte, len(n.keys))
-	for i, key := range n.keys {
-		seal := key.Seal()
-		keys[i] = seal[:]
-	}
-	return keys
-}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestADataDirectoryBelongsToOneNodeAndOneCluster(t *testing.T) {
 		{"the old key", "a", []string{"k1"}, "cluster of key k2"},
 	}
 	for _, s := range steps {
-		err := claim(dir, s.node, s.keys)
+		_, err := claim(dir, s.node, s.keys)
 		if s.refusal == "" && err != nil || s.refusal != "" && (err == nil || !strings.Contains(err.Error(), s.refusal)) {
 			t.Errorf("%s: %v", s.name, err)
 		}
@@ -67,7 +68,7 @@ func TestADataDirectoryBelongsToOneNodeAndOneCluster(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, identityFile), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := claim(dir, "a", []string{"k2"}); err == nil || !strings.Contains(err.Error(), refusal) {
+		if _, err := claim(dir, "a", []string{"k2"}); err == nil || !strings.Contains(err.Error(), refusal) {
 			t.Errorf("%s: %v", content, err)
 		}
 	}
@@ -86,7 +87,7 @@ func FuzzDecodeIdentity(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := decodeIdentity(again); err != nil || back != found {
+		if back, err := decodeIdentity(again); err != nil || !reflect.DeepEqual(back, found) {
 			t.Errorf("%+v came back as %+v, %v", found, back, err)
 		}
 	})

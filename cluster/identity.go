@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 const (
@@ -25,41 +26,65 @@ type identity struct {
 	// NonVoter: an operator has demoted this node, and it is not to be given a
 	// vote until one promotes it.
 	NonVoter bool `json:"non_voter,omitempty"`
+	// Keys are the names of all valid keys as this node last knew them, and
+	// Pending the one of them that was installed and has not been the first yet.
+	Keys    []string `json:"keys,omitempty"`
+	Pending string   `json:"pending_key,omitempty"`
+}
+
+// follow is the identity under the keys that are valid now, or not ok if the
+// directory belongs to none of them.
+func (id identity) follow(keys []string) (next identity, ok bool) {
+	if !slices.Contains(keys, id.Cluster) {
+		return id, false
+	}
+	known := id.Keys
+	if known == nil { // written before there was a list
+		known = []string{id.Cluster}
+	}
+	for _, key := range keys[1:] {
+		if !slices.Contains(known, key) {
+			id.Pending = key
+		}
+	}
+	if id.Pending == keys[0] || !slices.Contains(keys, id.Pending) {
+		id.Pending = ""
+	}
+	// The key was rotated: follow it, so that the old one may go.
+	id.Cluster, id.Keys = keys[0], keys
+	return id, true
 }
 
 // claim makes the directory this node's, or says why it is not. keys are the
 // cluster names of all valid keys, the preferred one first.
-func claim(dir, nodeID string, keys []string) error {
+func claim(dir, nodeID string, keys []string) (identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
+		return identity{}, fmt.Errorf("make the data directory: %w", err)
 	}
-	path := filepath.Join(dir, identityFile)
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return writeIdentity(dir, identity{Format: identityFormat, NodeID: nodeID, Cluster: keys[0]})
+		id := identity{Format: identityFormat, NodeID: nodeID, Cluster: keys[0], Keys: keys}
+		return id, writeIdentity(dir, id)
 	}
 	if err != nil {
-		return fmt.Errorf("read whose data directory this is: %w", err)
+		return identity{}, fmt.Errorf("read whose data directory this is: %w", err)
 	}
 	found, err := decodeIdentity(raw)
 	if err != nil {
-		return fmt.Errorf("data directory %s: %s %w", dir, identityFile, err)
+		return identity{}, fmt.Errorf("data directory %s: %s %w", dir, identityFile, err)
 	}
 	if found.NodeID != nodeID {
-		return fmt.Errorf("data directory %s belongs to node %q, this node is %q", dir, found.NodeID, nodeID)
+		return identity{}, fmt.Errorf("data directory %s belongs to node %q, this node is %q", dir, found.NodeID, nodeID)
 	}
-	for _, key := range keys {
-		if found.Cluster == key {
-			if key == keys[0] {
-				return nil
-			}
-			// The key was rotated: follow it, so that the old one may go.
-			found.Cluster = keys[0]
-			return writeIdentity(dir, found)
-		}
+	next, ok := found.follow(keys)
+	if !ok {
+		return identity{}, fmt.Errorf("data directory %s belongs to the cluster of key %s, this node's key is of %s",
+			dir, found.Cluster, keys[0])
 	}
-	return fmt.Errorf("data directory %s belongs to the cluster of key %s, this node's key is of %s",
-		dir, found.Cluster, keys[0])
+	if next.Cluster == found.Cluster && next.Pending == found.Pending && slices.Equal(next.Keys, found.Keys) {
+		return found, nil
+	}
+	return next, writeIdentity(dir, next)
 }
 
 // readIdentity reads what claim has checked.
@@ -73,6 +98,8 @@ func readIdentity(dir string) (identity, error) {
 
 // setNonVoter remembers on disk whether an operator has taken this node's vote.
 func (n *Node) setNonVoter(demoted bool) error {
+	n.identity.Lock()
+	defer n.identity.Unlock()
 	id, err := readIdentity(n.cfg.DataDir)
 	if err == nil && id.NonVoter != demoted {
 		id.NonVoter = demoted

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/cluster/gossip"
 	"github.com/holdfastdb/holdfast/cluster/pki"
+	"github.com/holdfastdb/holdfast/cluster/wire"
 )
 
 // Node is one member of a replicated log.
@@ -25,7 +26,9 @@ type Node struct {
 	network   Network
 	peers     Peers
 	client    rpc
-	keys      []pki.Key                   // nil with an injected Network
+	keyring   *keyring                    // nil without a KeyFile
+	mux       *wire.Mux                   // nil with an injected Network
+	authority *pki.Keyed                  // the same
 	pool      atomic.Pointer[gossip.Pool] // the same
 	authority atomic.Pointer[pki.Keyed]   // the same
 	logs      raft.LogStore
@@ -56,6 +59,7 @@ type Node struct {
 	guard    atomic.Pointer[guard]
 	leads    atomic.Uint64 // the term whose opening entry this leader has applied
 	joining  sync.Mutex    // one change of the membership at a time
+	identity sync.Mutex    // one change of identity.json at a time
 	refused  refusals
 	// nonVoter: an operator has taken this node's vote; see identity.go.
 	nonVoter atomic.Bool

@@ -17,20 +17,16 @@ import (
 func (n *Node) openNetwork() error {
 	if n.cfg.Network != nil {
 		n.network = n.cfg.Network
-		return claim(n.cfg.DataDir, n.cfg.NodeID, []string{""})
-	}
-	keys, err := pki.ParseKeyFile(n.cfg.KeyFile)
-	if err != nil {
-		return fmt.Errorf("cluster key: %w", err)
-	}
-	names := make([]string, len(keys))
-	for i, key := range keys {
-		names[i] = key.Name()
-	}
-	if err := claim(n.cfg.DataDir, n.cfg.NodeID, names); err != nil {
+		if n.cfg.KeyFile != "" {
+			return n.openKeys()
+		}
+		_, err := n.claim([]string{""})
 		return err
 	}
-	authority, err := pki.New(n.cfg.NodeID, keys, n.cfg.Wall)
+	if err := n.openKeys(); err != nil {
+		return err
+	}
+	authority, err := pki.New(n.cfg.NodeID, n.keyring.state.Load().keys, n.cfg.Wall)
 	if err != nil {
 		return fmt.Errorf("cluster certificates: %w", err)
 	}
@@ -41,7 +37,7 @@ func (n *Node) openNetwork() error {
 	if err != nil {
 		return fmt.Errorf("cluster port: %w", err)
 	}
-	n.network, n.keys = mux, keys
+	n.network, n.mux, n.authority = mux, mux, authority
 	n.cfg.AdvertiseAddr = chosenPort(n.cfg.AdvertiseAddr, mux.Addr())
 	return nil
 }
@@ -72,12 +68,8 @@ func (n *Node) openPeers() error {
 		return nil
 	}
 	_, known := n.machine.Level()
-	secrets := make([][32]byte, len(n.keys))
-	for i, key := range n.keys {
-		secrets[i] = key.Gossip()
-	}
 	pool, err := gossip.Open(gossip.Config{
-		NodeID: n.cfg.NodeID, BindAddr: n.cfg.GossipAddr, AdvertiseAddr: n.cfg.GossipAdvertiseAddr, Join: n.cfg.Join, Keys: secrets,
+		NodeID: n.cfg.NodeID, BindAddr: n.cfg.GossipAddr, AdvertiseAddr: n.cfg.GossipAdvertiseAddr, Join: n.cfg.Join, Keys: gossipKeys(n.keyring.state.Load().keys),
 		Meta:      gossip.Meta{ID: n.cfg.NodeID, Cluster: n.machine.Cluster(), ClusterAddr: n.cfg.AdvertiseAddr, Feature: known},
 		PeersFile: filepath.Join(n.cfg.DataDir, "peers.json"),
 		Logger:    n.log,
