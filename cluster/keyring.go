@@ -104,8 +104,8 @@ func (n *Node) useKeys(keys []pki.Key) error {
 	if err != nil {
 		return err
 	}
-	if n.authority != nil {
-		if err := n.authority.SetKeys(keys); err != nil {
+	if authority := n.authority.Load(); authority != nil {
+		if err := authority.SetKeys(keys); err != nil {
 			return err
 		}
 	}
@@ -146,19 +146,6 @@ func (n *Node) KeyNames() []string {
 		return nil
 	}
 	return namesOf(n.keyring.state.Load().keys)
-}
-
-// LeafExpiry is when the certificate that this node shows the others ends, zero
-// if it shows none. It is renewed long before.
-func (n *Node) LeafExpiry() time.Time {
-	if n.authority == nil {
-		return time.Time{}
-	}
-	expiry, err := n.authority.Expiry()
-	if err != nil {
-		return time.Time{}
-	}
-	return expiry
 }
 
 // SealKeys are what the cluster's keys give for sealing what only the nodes of

@@ -28,7 +28,6 @@ type Node struct {
 	client    rpc
 	keyring   *keyring                    // nil without a KeyFile
 	mux       *wire.Mux                   // nil with an injected Network
-	authority *pki.Keyed                  // the same
 	pool      atomic.Pointer[gossip.Pool] // the same
 	authority atomic.Pointer[pki.Keyed]   // the same
 	logs      raft.LogStore

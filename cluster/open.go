@@ -37,7 +37,7 @@ func (n *Node) openNetwork() error {
 	if err != nil {
 		return fmt.Errorf("cluster port: %w", err)
 	}
-	n.network, n.mux, n.authority = mux, mux, authority
+	n.network, n.mux = mux, mux
 	n.cfg.AdvertiseAddr = chosenPort(n.cfg.AdvertiseAddr, mux.Addr())
 	return nil
 }

@@ -25,16 +25,6 @@ type source interface {
 	roots(now time.Time) []root
 }
 
-// Expiry is when the certificate that this node shows now ends. One that is
-// derived from a cluster key is replaced long before.
-func (a *Authority) Expiry() (time.Time, error) {
-	cert, err := a.from.leaf(a.now())
-	if err != nil {
-		return time.Time{}, err
-	}
-	return cert.Leaf.NotAfter, nil
-}
-
 // Peer is the id of the node at the other end of a connection, or why it is none
 // of this cluster's: its certificate is checked against what is believed now, not
 // what was when the connection was made. So it also tells which connections have

@@ -93,17 +93,6 @@ func (k *Keyed) SetKeys(keys []Key) error {
 	return nil
 }
 
-// Names are the names of the valid keys, that of the key which signs first.
-func (k *Keyed) Names() []string {
-	k.source.mu.Lock()
-	defer k.source.mu.Unlock()
-	names := make([]string, len(k.source.issuers))
-	for i := range k.source.issuers {
-		names[i] = k.source.issuers[i].name
-	}
-	return names
-}
-
 // newIssuer makes a key's authority: the same on every node, always. Its
 // certificate never travels, so it needs no end.
 func newIssuer(key Key) (issuer, error) {

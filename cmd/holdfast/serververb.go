@@ -22,7 +22,7 @@ func (p *program) serverVerb() *cobra.Command {
 	return p.command(verb{
 		use: "server", short: "run one node",
 		long: "Runs one node until SIGTERM or SIGINT, which drain it; a second signal ends it at once. SIGHUP reads the keys file,\n" +
-			"the login key sets and the certificate again. Every flag is also HOLDFAST_… in the environment (--node-id is\n" +
+			"the login key sets, the certificate and the cluster keys again. Every flag is also HOLDFAST_… in the environment (--node-id is\n" +
 			"HOLDFAST_NODE_ID) and a key of the YAML file that --config names; flags win over the environment, it over the file.",
 		flags: cfg.flags, check: func() error { return cfg.Validate() },
 		run: func(ctx context.Context, _ []string) error { return p.serve(ctx, *cfg) },
@@ -73,6 +73,15 @@ func (s *Server) closeInTime() error {
 	}
 }
 
+// reload reads again what an operator may change while the server runs. What is not good changes nothing, and keeps
+// nothing else from being read.
+func (s *Server) reload() {
+	s.credentials.reload()
+	if err := s.node.ReloadKeys(); err != nil {
+		s.log.Error("reload: the cluster keys from before stay", "error", err)
+	}
+}
+
 // reloadOnHangup reads the credentials again at each SIGHUP, until the returned function is called.
 func (s *Server) reloadOnHangup() (stop func()) {
 	hangups := make(chan os.Signal, 1)
@@ -80,7 +89,7 @@ func (s *Server) reloadOnHangup() (stop func()) {
 	var reloading sync.WaitGroup
 	reloading.Go(func() {
 		for range hangups {
-			s.credentials.reload()
+			s.reload()
 		}
 	})
 	return func() {
