@@ -45,12 +45,12 @@ const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 func tableCollector(table *storage.Table) prometheus.Collector {
 	type stats = storage.Stats
 	c := &collector[stats]{read: table.Stats}
-	c.add("storage", "memory_bytes", "Written and not yet flushed.", gauge, func(s stats) float64 { return float64(s.MemoryBytes) })
-	c.add("storage", "file_bytes", "Size of the bbolt file.", gauge, func(s stats) float64 { return float64(s.FileBytes) })
-	c.add("storage", "file_free_pages", "Pages of the bbolt file that hold nothing.", gauge, func(s stats) float64 { return float64(s.FreePages) })
+	c.add("storage", "memory_bytes", "Bytes written to memory and not yet flushed.", gauge, func(s stats) float64 { return float64(s.MemoryBytes) })
+	c.add("storage", "file_bytes", "Size in bytes of the bbolt file.", gauge, func(s stats) float64 { return float64(s.FileBytes) })
+	c.add("storage", "file_free_pages", "Pages of the bbolt file, 4096 bytes each as a rule, that hold nothing.", gauge, func(s stats) float64 { return float64(s.FreePages) })
 	c.add("storage", "open_reads", "Read transactions of bbolt that are open.", gauge, func(s stats) float64 { return float64(s.OpenReads) })
 	c.add("storage", "flushes_total", "Flushes of memory to the file.", counter, func(s stats) float64 { return float64(s.Flushes) })
-	c.add("storage", "last_flush_seconds", "How long the last flush took.", gauge, func(s stats) float64 { return s.FlushTook })
+	c.add("storage", "last_flush_seconds", "Seconds that the last flush took.", gauge, func(s stats) float64 { return s.FlushTook })
 	c.add("storage", "durable_index", "Last log index that is in the file.", gauge, func(s stats) float64 { return float64(s.Durable) })
 	return c
 }
