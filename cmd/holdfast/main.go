@@ -38,6 +38,9 @@ func (p *program) main(ctx context.Context, args []string) int {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	cmd, err := root.ExecuteContextC(ctx)
+	if code, ends := errors.AsType[exitError](err); ends {
+		return int(code)
+	}
 	switch usage, isUsage := errors.AsType[*usageError](err); {
 	case err == nil:
 		return exitDone
@@ -58,6 +61,11 @@ func (p *program) main(ctx context.Context, args []string) int {
 
 // errReported ends a verb that has said itself what is wrong.
 var errReported = errors.New("reported")
+
+// exitError ends a verb that has said itself what is wrong, and whose exit codes are not those above.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // usageError is everything that is wrong with an invocation.
 type usageError struct {
@@ -81,7 +89,7 @@ func (p *program) root() *cobra.Command {
 		p.serverVerb(), p.devVerb(),
 		p.clusterGroup(), p.sessionsGroup(), p.eventsGroup(), p.cleanupVerb(),
 		p.keysGroup(), p.clusterKeyGroup(), p.snapshotGroup(),
-		p.benchVerb(), p.versionVerb(),
+		p.checkVerb(), p.benchVerb(), p.versionVerb(),
 	)
 	return root
 }

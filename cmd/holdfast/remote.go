@@ -174,6 +174,15 @@ func (r *remote) sendOne(ctx context.Context, addr, method, path string, body []
 	return nil
 }
 
+// readAtMost reads a body that must not be longer than limit.
+func readAtMost(body io.Reader, limit int64) (io.Reader, error) {
+	raw, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = fmt.Errorf("an answer of more than %d bytes", limit)
+	}
+	return bytes.NewReader(raw), err
+}
+
 // askClient follows no redirect: the key is for the nodes that were named.
 var askClient = &http.Client{
 	Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true},

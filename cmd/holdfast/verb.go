@@ -20,6 +20,8 @@ type verb struct {
 	// check joins all that is wrong with the flags' values; may be nil.
 	check func() error
 	run   func(ctx context.Context, args []string) error
+	// misused ends the verb where the invocation is wrong, in place of what other verbs do; may be nil.
+	misused func(faults []error) error
 }
 
 // command makes a leaf of the tree. It reads the flags itself: cobra stops at the first fault, and an operator who has
@@ -48,6 +50,9 @@ func (p *program) command(v verb) *cobra.Command {
 			faults = append(faults, v.check())
 		}
 		if err := errors.Join(faults...); err != nil {
+			if v.misused != nil {
+				return v.misused(faults)
+			}
 			return &usageError{faults: faults}
 		}
 		return v.run(cmd.Context(), rest)
