@@ -31,7 +31,7 @@ func leanPair(t testing.TB) (*writer, *parser) {
 
 func TestARequestAllocatesNothing(t *testing.T) {
 	w, p := leanPair(t)
-	for _, k := range []kind{read, patch, create} {
+	for _, k := range []kind{read, patch, create, logout} {
 		w.request(k, "127.0.0.1:8081", 1, 0) // the buffers grow once
 		if n := testing.AllocsPerRun(100, func() {
 			w.request(k, "127.0.0.1:8081", 7, 0)

@@ -102,13 +102,15 @@ func (c *client) answered(k kind, start time.Duration, counted bool, answer resp
 		found, _ := stringField(answer.body, `"code"`)
 		why, _ := stringField(answer.body, `"detail"`)
 		code, detail = string(found), string(why)
-	case k == create && c.run.options.Tokens != nil:
-		token, _ := stringField(answer.body, `"token"`)
-		if err := c.run.options.Tokens.add(token); err != nil {
+	case k == create:
+		if err := c.created(answer); err != nil {
 			ok, code, detail = false, "malformed_response", err.Error()
 		}
+	case k == logout:
+		c.writer.ended(k, nil)
 	}
 	if !ok {
+		c.writer.ended(k, nil)
 		c.tally.failed.Add(1)
 		if counted {
 			c.tally.failure(k, now-start, now-c.run.warmUp, answer.status, code, detail)
@@ -120,6 +122,21 @@ func (c *client) answered(k kind, start time.Duration, counted bool, answer resp
 	if counted {
 		c.tally.success(k, now-start, now-c.run.warmUp)
 	}
+}
+
+// created keeps the token of a new session, if anybody wants it.
+func (c *client) created(answer response) error {
+	token, _ := stringField(answer.body, `"token"`)
+	switch {
+	case c.run.options.Profile == Life:
+		if err := checkToken(token); err != nil {
+			return err
+		}
+		c.writer.ended(create, token)
+	case c.run.options.Tokens != nil:
+		return c.run.options.Tokens.add(token)
+	}
+	return nil
 }
 
 // broken counts a request that got no answer, drops the connection and turns to the next node.
@@ -139,6 +156,7 @@ func (c *client) broken(ctx context.Context, k kind, start time.Duration, counte
 		code = "timeout"
 	}
 	now := c.run.now()
+	c.writer.ended(k, nil)
 	c.tally.failed.Add(1)
 	if counted {
 		c.tally.failure(k, now-start, now-c.run.warmUp, 0, code, err.Error())

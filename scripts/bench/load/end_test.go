@@ -92,3 +92,20 @@ func TestASkippedNodeGetsNoRequestUntilItIsRestored(t *testing.T) {
 		t.Errorf("result %+v", result)
 	}
 }
+
+func TestARunEndsWhenItIsAskedToAndLosesNothing(t *testing.T) {
+	stop := make(chan struct{})
+	var once sync.Once
+	node := newFakeNode(t, func(_ http.ResponseWriter, _ *http.Request, number int) bool {
+		if number > 100 {
+			once.Do(func() { close(stop) })
+		}
+		return false
+	})
+	result := mustRun(t, Options{
+		Addrs: []string{node.addr()}, Profile: Get, Clients: 4, Duration: time.Minute, Tokens: testTokens(t, 3), Stop: stop,
+	})
+	if result.Seconds > 30 || result.Abandoned != 0 || uint64(node.count()) != result.Operations {
+		t.Errorf("result %+v of %d", result, node.count())
+	}
+}

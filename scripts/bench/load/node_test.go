@@ -55,7 +55,7 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body map[string]any
-	if r.Method != http.MethodGet {
+	if r.Method != http.MethodGet && r.Method != http.MethodDelete {
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 			n.t.Errorf("%s %s: body: %v", r.Method, r.URL, err)
 		}
@@ -78,6 +78,13 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 		raw, _ := json.Marshal(body)
 		n.bodies = append(n.bodies, string(raw))
 		fmt.Fprint(w, `{"session":{"version":1}}`)
+	case r.URL.Path == "/api/sessions/current/" && r.Method == http.MethodDelete:
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Session ")
+		if !n.tokens[token] {
+			n.t.Errorf("a session is ended that does not live")
+		}
+		delete(n.tokens, token)
+		w.WriteHeader(http.StatusNoContent)
 	default:
 		n.t.Errorf("unexpected %s %s %q", r.Method, r.URL, r.Header.Get("Authorization"))
 		w.WriteHeader(http.StatusBadRequest)

@@ -17,13 +17,20 @@ const (
 	Get    Profile = "get"    // GET /api/sessions/current/ of a random known session
 	Patch  Profile = "patch"  // PATCH /api/sessions/current/ of a random known session, each time another value
 	Mixed  Profile = "mixed"  // 95 % Get, 5 % Patch
+	Life   Profile = "life"   // each client creates a session, uses it (2 reads to a patch) and logs it out, again and again
 )
 
 // Profiles lists them all, in the order in which a report shows them.
-func Profiles() []Profile { return []Profile{Create, Get, Patch, Mixed} }
+func Profiles() []Profile { return []Profile{Create, Get, Patch, Mixed, Life} }
 
 // mixedPatchPercent is the share of writes in Mixed.
 const mixedPatchPercent = 5
+
+// What a client of Life does with one session between its creation and its end.
+const (
+	lifeSteps        = 18
+	lifePatchPercent = 33
+)
 
 // Bounds and defaults of Options.
 const (
@@ -51,6 +58,7 @@ type Options struct {
 	Duration time.Duration
 	Count    uint64
 	WarmUp   time.Duration
+	Stop     <-chan struct{} // if set, its closing ends the run as its duration does
 
 	Timeout       time.Duration // of one request; 10 s. It may come up to a quarter of a second late
 	RatePerSecond float64       // requests a second over all clients; 0: as fast as the answers come
@@ -60,7 +68,7 @@ type Options struct {
 	Authorization string // the whole header value for creates, instead of Key
 	Consistency   string // value of Holdfast-Consistency on reads, none if empty
 
-	Tokens *Tokens // the sessions that Get, Patch and Mixed use; Create adds what it makes, if set
+	Tokens *Tokens // the sessions that Get, Patch and Mixed use; Create adds what it makes, if set. Life has its own
 
 	DataBytes       int           // size of the JSON data of a created session; 350
 	Users           int           // creates take their user_id in turn from so many users; 100,000
@@ -128,7 +136,7 @@ func (o Options) Validate() error {
 	check(o.Users > 0, "users: %d is not positive", o.Users)
 	check(o.DataBytes >= len(dataHead)+len(dataTail) && o.DataBytes <= MaxDataBytes,
 		"data bytes: %d is not in %d to %d", o.DataBytes, len(dataHead)+len(dataTail), MaxDataBytes)
-	if o.Profile == Create {
+	if o.Profile == Create || o.Profile == Life {
 		check(o.Authorization != "", "key: creates need a service key")
 	} else {
 		check(o.Tokens != nil && o.Tokens.Len() > 0, "tokens: profile %s needs sessions; preload some", o.Profile)

@@ -29,6 +29,9 @@ type writer struct {
 	data    []byte
 	out     []byte
 	body    []byte
+
+	own   []byte // the token of Life's session, nil between two of them
+	steps int    // requests that are still made with it
 }
 
 // kind is what one request does.
@@ -38,7 +41,10 @@ const (
 	read kind = iota
 	patch
 	create
+	logout
 )
+
+func (k kind) String() string { return [...]string{"read", "patch", "create", "logout"}[k] }
 
 func (k kind) writes() bool { return k != read }
 
@@ -53,8 +59,37 @@ func (w *writer) choose() kind {
 		if w.rng.IntN(100) < mixedPatchPercent {
 			return patch
 		}
+	case Life:
+		return w.live()
 	}
 	return read
+}
+
+// live is the next step in the life of the client's own session.
+func (w *writer) live() kind {
+	switch {
+	case w.own == nil:
+		return create
+	case w.steps == 0:
+		return logout
+	}
+	w.steps--
+	if w.rng.IntN(100) < lifePatchPercent {
+		return patch
+	}
+	return read
+}
+
+// ended takes in what came of a step: a created session is the client's own until it is asked to end, whatever the
+// answer to that was.
+func (w *writer) ended(k kind, token []byte) {
+	switch {
+	case w.options.Profile != Life:
+	case k == create && len(token) > 0:
+		w.own, w.steps = append([]byte(nil), token...), lifeSteps
+	case k == logout:
+		w.own = nil
+	}
 }
 
 // request builds a request for the node at host. The number is unique in the run; left is the time to
@@ -73,6 +108,10 @@ func (w *writer) request(k kind, host string, number uint64, left time.Duration)
 		w.head("PATCH /api/sessions/current/ HTTP/1.1\r\nHost: ", host)
 		w.session()
 		w.finish()
+	case logout:
+		w.head("DELETE /api/sessions/current/ HTTP/1.1\r\nHost: ", host)
+		w.session()
+		w.text("\r\n\r\n")
 	default:
 		w.head("GET /api/sessions/current/ HTTP/1.1\r\nHost: ", host)
 		w.session()
@@ -92,9 +131,13 @@ func (w *writer) head(start, host string) {
 	w.text(host)
 }
 
-// session adds the credential of a random session.
+// session adds the credential of the client's own session, or of a random one.
 func (w *writer) session() {
 	w.text("\r\nAuthorization: Session ")
+	if w.own != nil {
+		w.out = append(w.out, w.own...)
+		return
+	}
 	w.out = append(w.out, w.tokens.at(w.rng.IntN(w.tokens.n))...)
 }
 

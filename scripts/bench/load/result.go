@@ -1,6 +1,9 @@
 package load
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A Result is what a run measured. Times carry their unit at the end of their names.
 type Result struct {
@@ -18,9 +21,22 @@ type Result struct {
 	Reads  *Class `json:"reads,omitempty"`  // nil if the profile has none
 	Writes *Class `json:"writes,omitempty"` // nil if the profile has none
 
+	Kinds map[string]uint64 `json:"kinds"` // operations by what they did: read, patch, create, logout
+
 	SlowestErrorMS float64      `json:"slowest_error_ms"` // the longest that a request waited only to fail
 	ErrorKinds     []ErrorCount `json:"error_kinds,omitempty"`
 	Timeline       []Second     `json:"timeline"` // one entry for each second after the warm-up, by the time of the answer
+
+	start  time.Time
+	end    time.Duration
+	pulses [2]*pulse
+}
+
+// LongestWriteGap is the longest time between these two moments in which no write succeeded on any client, ± 1 ms; moments
+// outside of the run count as its edges.
+func (r Result) LongestWriteGap(from, to time.Time) time.Duration {
+	within := func(t time.Time) time.Duration { return min(max(t.Sub(r.start), 0), r.end) }
+	return r.pulses[1].longestGap(within(from), within(to))
 }
 
 // Latency summarises durations in microseconds, each within 1 %, the maximum and the mean exact.

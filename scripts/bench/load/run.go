@@ -90,13 +90,17 @@ func (r *run) watch(work context.Context, interrupt func(), finished <-chan stru
 			close(r.stopping)
 		}
 	}
-	done := work.Done()
+	done, asked := work.Done(), r.options.Stop
 	for {
 		select {
 		case <-finished:
 			return
 		case <-soft.C:
 			stop()
+		case <-asked:
+			stop()
+			asked = nil
+			hard.Reset(r.options.Timeout + deadlineSlack)
 		case <-hard.C:
 			interrupt()
 		case <-done:
@@ -144,7 +148,13 @@ func (r *run) result() Result {
 		Profile: r.options.Profile, Clients: r.options.Clients, Seconds: measured.Seconds(),
 		Operations: all.n, Errors: sum.errors[0] + sum.errors[1], Abandoned: sum.abandoned, Reconnects: sum.reconnects,
 		Latency: all.latency(), SlowestErrorMS: float64(sum.slowestError) / 1e6,
-		ErrorKinds: sum.errorCounts(), Timeline: sum.seconds,
+		ErrorKinds: sum.errorCounts(), Timeline: sum.seconds, Kinds: make(map[string]uint64),
+		start: r.start, end: end, pulses: r.pulses,
+	}
+	for k, n := range sum.made {
+		if n > 0 {
+			result.Kinds[kind(k).String()] = n
+		}
 	}
 	if measured > 0 {
 		result.OperationsPerSecond = float64(all.n) / measured.Seconds()
@@ -154,7 +164,7 @@ func (r *run) result() Result {
 		h := &sum.latency[i]
 		return &Class{Operations: h.n, Errors: sum.errors[i], Latency: h.latency(), LongestGapMS: float64(gap) / 1e6}
 	}
-	if r.options.Profile == Get || r.options.Profile == Mixed {
+	if r.options.Profile == Get || r.options.Profile == Mixed || r.options.Profile == Life {
 		result.Reads = classOf(0)
 	}
 	if r.options.Profile != Get {

@@ -37,7 +37,7 @@ func TestEveryRequestOfACountIsCountedOnce(t *testing.T) {
 			if total != 2000 || timeline != 2000 {
 				t.Errorf("the nodes saw %d requests, the timeline has %d", total, timeline)
 			}
-			if (result.Reads != nil) != (profile == Get || profile == Mixed) || (result.Writes != nil) != (profile != Get) {
+			if (result.Reads != nil) != (profile != Create && profile != Patch) || (result.Writes != nil) != (profile != Get) {
 				t.Errorf("classes: reads %v, writes %v", result.Reads, result.Writes)
 			}
 			l := result.Latency

@@ -29,6 +29,7 @@ type tally struct {
 
 	latency      [2]histogram // of reads, of writes
 	errors       [2]uint64
+	made         [logout + 1]uint64 // successes by kind
 	seconds      []Second
 	kinds        map[errorKey]*errorTally
 	slowestError time.Duration
@@ -49,6 +50,7 @@ func class(k kind) int {
 func (t *tally) success(k kind, latency, at time.Duration) {
 	t.latency[class(k)].record(uint64(max(latency, 0)))
 	t.second(at).Operations++
+	t.made[k]++
 }
 
 func (t *tally) failure(k kind, waited, at time.Duration, status int, code, detail string) {
@@ -91,6 +93,9 @@ func (t *tally) merge(o *tally) {
 	for i := range t.latency {
 		t.latency[i].merge(&o.latency[i])
 		t.errors[i] += o.errors[i]
+	}
+	for k, n := range o.made {
+		t.made[k] += n
 	}
 	for i, s := range o.seconds {
 		sum := t.second(time.Duration(i) * time.Second)

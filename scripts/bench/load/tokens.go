@@ -31,8 +31,8 @@ func (t *Tokens) Len() int {
 func (t *Tokens) Add(token string) error { return t.add([]byte(token)) }
 
 func (t *Tokens) add(token []byte) error {
-	if len(token) != tokenBytes || string(token[:4]) != "hfs_" || token[40] != '.' {
-		return fmt.Errorf("not a session token: %d bytes", len(token))
+	if err := checkToken(token); err != nil {
+		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -41,6 +41,13 @@ func (t *Tokens) add(token []byte) error {
 	}
 	copy(t.chunks[t.n/chunkTokens][t.n%chunkTokens][:], token)
 	t.n++
+	return nil
+}
+
+func checkToken(token []byte) error {
+	if len(token) != tokenBytes || string(token[:4]) != "hfs_" || token[40] != '.' {
+		return fmt.Errorf("not a session token: %d bytes", len(token))
+	}
 	return nil
 }
 
