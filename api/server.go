@@ -137,9 +137,11 @@ func (s *Server) Drain() {
 	s.endStreams()
 }
 
-// Shutdown stops listening and waits, until ctx ends, for the requests under way; then it closes what is left.
+// Shutdown stops listening and waits, until ctx ends, for the requests under way; then it closes what is left. No
+// connection that the kernel has opened is reset, on Linux: see lastCall.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
+	s.lastCall(ctx)
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were still under way: %w", err), s.http.Close())

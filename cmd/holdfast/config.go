@@ -58,7 +58,7 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	c.httpFlags(f)
 	c.loginFlags(f)
 	c.sessionFlags(f)
-	f.DurationVar(&c.DrainWait, "drain-wait", 0, "on SIGTERM, how long to go on serving while /readyz says 503, for the load balancer to notice")
+	f.DurationVar(&c.DrainWait, "drain-wait", 3*time.Second, "on SIGTERM, how long to go on serving while /readyz says 503, for the load balancer to notice")
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long leadership transfer, and then requests under way, may take")
 	f.StringVar(&c.AccessLog, "access-log", api.AccessLogErrors, "errors (answers of 500 and more) or all")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")

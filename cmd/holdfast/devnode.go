@@ -46,6 +46,7 @@ func newDevNode(c *devCluster, program string, i int) *devNode {
 		"--cluster-key-file", c.files.clusterKey(), "--keys-file", c.files.keys(),
 		"--jwt-issuer", devIssuer, "--jwt-audience", devAudience, "--jwt-jwks-file", c.files.jwks(),
 		"--trusted-proxies", "127.0.0.1/32", "--insecure-cookies", "--drain-timeout", "3s",
+		"--drain-wait", "0s", // dev stops all of them at once: there is no other to turn to
 	}
 	return n
 }

@@ -67,7 +67,7 @@ func startProcesses(t *testing.T, size int, extra ...string) *processCluster {
 			"server", "--node-id", id, "--data-dir", n.dir, "--http-addr", ports[i],
 			"--cluster-addr", ports[size+i], "--gossip-addr", gossip[i], "--join", strings.Join(gossip, ","),
 			"--bootstrap-expect", fmt.Sprint(size), "--cluster-key-file", files.clusterKey(), "--keys-file", files.keys(),
-			"--insecure-cookies",
+			"--insecure-cookies", "--drain-wait", "0s",
 		}, extra...)
 		c.nodes = append(c.nodes, n)
 	}

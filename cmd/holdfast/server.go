@@ -88,7 +88,10 @@ func (s *Server) Close() error {
 func (s *Server) Addr() string { return s.http.Addr().String() }
 
 func (s *Server) openListeners() (err error) {
-	if s.http, err = net.Listen("tcp", s.cfg.HTTPAddr); err != nil {
+	// Multipath TCP, which Go would choose, has no filters, and a drain needs one: see the last call of api.
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false)
+	if s.http, err = plain.Listen(context.Background(), "tcp", s.cfg.HTTPAddr); err != nil {
 		return fmt.Errorf("http-addr: %w", err)
 	}
 	s.opened("http-addr", s.http.Close)

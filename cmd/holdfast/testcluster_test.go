@@ -81,7 +81,7 @@ func newTestCluster(t *testing.T, size int, extra ...string) *testCluster {
 			"--cluster-addr", ports[i], "--gossip-addr", ports[size+i], "--join", join, "--bootstrap-expect", fmt.Sprint(size),
 			"--cluster-key-file", files.clusterKey(), "--keys-file", files.keys(),
 			"--jwt-issuer", devIssuer, "--jwt-audience", devAudience, "--jwt-jwks-file", files.jwks(),
-			"--insecure-cookies", "--log-level", "debug",
+			"--insecure-cookies", "--log-level", "debug", "--drain-wait", "0s",
 		}, extra...)}
 		c.nodes = append(c.nodes, n)
 		n.start()

@@ -1,10 +1,12 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 )
 
 // A Child is a process that this program has started.
@@ -57,6 +59,24 @@ func (c *Children) Run(cmd *exec.Cmd) (*Child, error) {
 func (p *Child) Kill() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended already
 	<-p.done
+}
+
+// Terminate asks the child to end with SIGTERM and waits until it has, which must be with exit code 0. It is killed when
+// ctx ends first.
+func (p *Child) Terminate(ctx context.Context) error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		p.Kill()
+		return fmt.Errorf("it did not end after SIGTERM and was killed: %w", ctx.Err())
+	}
+	if !p.State().Success() {
+		return fmt.Errorf("it ended badly: %v", p.State())
+	}
+	return nil
 }
 
 // Ended says whether the child has ended by itself.
