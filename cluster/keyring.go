@@ -148,6 +148,13 @@ func (n *Node) KeyNames() []string {
 	return namesOf(n.keyring.state.Load().keys)
 }
 
+func (n *Node) pendingKey() string {
+	if n.keyring == nil {
+		return ""
+	}
+	return n.keyring.state.Load().pending
+}
+
 // SealKeys are what the cluster's keys give for sealing what only the nodes of
 // the cluster may open, the key that signs first. The last ones are of keys that
 // were removed a moment ago: they open, and seal nothing.

@@ -102,6 +102,7 @@ func (n *Node) lead(ctx context.Context) {
 	var duties sync.WaitGroup
 	duties.Go(func() { n.runRounds(ctx, term) })
 	duties.Go(func() { n.runClock(ctx) })
+	duties.Go(func() { n.runAgreement(ctx) })
 	duties.Go(func() { n.runAutopilot(ctx) })
 	duties.Wait()
 }

@@ -19,6 +19,7 @@ const (
 	methodForm    uint8 = 7  // the configuration of a new cluster
 	methodApplied uint8 = 8  // answers once an index is applied
 	methodChange  uint8 = 9  // a change of the membership, to the leader
+	methodKeys    uint8 = 10 // a step of a cluster key rotation
 	methodDrain   uint8 = 11 // a node is to drain and end
 	methodVote    uint8 = 13 // whether a node may be given a vote
 )
@@ -116,6 +117,8 @@ func (n *Node) dispatch(ctx context.Context, from string, method uint8, body []b
 		return nil, n.serveJoin(ctx, from, decodeLevel(body))
 	case methodForm:
 		return nil, n.serveForm(from, body)
+	case methodKeys:
+		return n.serveKeys(ctx, from, body)
 	case methodApplied:
 		return nil, n.serveApplied(ctx, body)
 	case methodChange:

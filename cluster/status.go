@@ -21,6 +21,10 @@ type report struct {
 	Role        string `json:"role"`
 	Zone        string `json:"zone"`
 	KeysDigest  string `json:"keys_digest"`
+	// ClusterKeys are the names of its valid cluster keys, that which signs first;
+	// PendingKey is the one that is to become the first.
+	ClusterKeys []string `json:"cluster_keys,omitempty"`
+	PendingKey  string   `json:"pending_key,omitempty"`
 
 	State   string `json:"state"`
 	Leader  string `json:"leader"`
@@ -69,6 +73,7 @@ func (n *Node) report() report {
 		Draining:   n.draining.Load(),
 	}
 	r.HashIndex, r.Hash = n.machine.Hash()
+	r.ClusterKeys, r.PendingKey = n.KeyNames(), n.pendingKey()
 	_, _, r.StampMS = n.machine.Applied()
 	r.Reached, r.Level = n.machine.Level()
 	r.DiskFree, r.DiskSize = n.cfg.Disk()
@@ -125,6 +130,8 @@ type Member struct {
 	DiskFree, DiskSize int64
 	// Demoted: an operator has taken its vote.
 	Demoted bool
+	// ClusterKeys are the names of its valid cluster keys, that which signs first.
+	ClusterKeys []string
 }
 
 // Status is the cluster as one node sees it now.
@@ -184,7 +191,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 func (n *Node) member(r report, server raft.Server, furthest report) Member {
 	m := Member{
 		ID: r.ID, HTTPAddr: r.HTTPAddr, ClusterAddr: r.ClusterAddr, Version: r.Version, Role: r.Role, Zone: r.Zone,
-		KeysDigest: r.KeysDigest, State: r.State, AppliedIndex: r.Applied, Lag: furthest.Applied - r.Applied,
+		KeysDigest: r.KeysDigest, ClusterKeys: r.ClusterKeys, State: r.State, AppliedIndex: r.Applied, Lag: furthest.Applied - r.Applied,
 		HashIndex: r.HashIndex, StateHash: r.Hash, Level: r.Level, DiskFree: r.DiskFree, DiskSize: r.DiskSize,
 		Demoted: r.NonVoter, Wall: time.UnixMilli(r.WallMS), Configured: server.ID != "",
 		Voter:       server.ID != "" && server.Suffrage == raft.Voter,
