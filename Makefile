@@ -53,3 +53,9 @@ attack: build ## throw all bad input that we know of at three real nodes; ARGS='
 .PHONY: bench
 bench: build ## measure three nodes against the floor; ARGS='-quick' for a smoke run
 	$(GO) run ./scripts/bench -bin bin/holdfast $(ARGS)
+
+.PHONY: rolling
+rolling: build ## restart every node behind HAProxy and nginx under load: no request may fail; ARGS='-for 5m'
+	@scripts/ci-packages haproxy nginx
+	$(GO) run ./scripts/rolling -bin bin/holdfast -lb haproxy $(ARGS)
+	$(GO) run ./scripts/rolling -bin bin/holdfast -lb nginx $(ARGS)

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -108,12 +107,7 @@ func (a *attack) binary(ctx context.Context) (string, error) {
 		}
 		return path, nil
 	}
-	path := filepath.Join(a.dir, "holdfast")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/holdfastdb/holdfast/cmd/holdfast")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build ./cmd/holdfast: %w\n%s", err, out)
-	}
-	return path, nil
+	return harness.Build(ctx, a.dir)
 }
 
 // close ends all processes and removes what they kept.

@@ -105,5 +105,8 @@ func underLoad(ctx context.Context, cfg config, cluster *harness.Cluster, balanc
 	}
 	close(stop)
 	<-ended
+	for i, one := range r.restarts {
+		r.restarts[i].pause = r.load.LongestWriteGap(one.from, one.to)
+	}
 	return r, errors.Join(err, loadErr)
 }

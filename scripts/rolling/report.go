@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
 	"github.com/holdfastdb/holdfast/scripts/bench/load"
 )
@@ -19,8 +18,6 @@ type report struct {
 	events   events
 }
 
-func (r *report) pause(one restart) time.Duration { return r.load.LongestWriteGap(one.from, one.to) }
-
 func (r *report) print(w io.Writer) {
 	l := r.load
 	fmt.Fprintf(w, "\nRestarting every node behind %s\n\n", r.balancer)
@@ -31,7 +28,7 @@ func (r *report) print(w io.Writer) {
 		if one.led {
 			as = "leader"
 		}
-		pause := r.pause(one)
+		pause := one.pause
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.1f s\t%.1f s\t%.3f s\t≤ %.2f s\t%s\n", one.node, as, one.leader,
 			one.stop.Seconds(), one.back.Seconds(), pause.Seconds(), r.cfg.maxPause.Seconds(), mark(pause <= r.cfg.maxPause))
 	}
@@ -71,8 +68,7 @@ func (r *report) verdict() error {
 		if one.led && one.leader != one.node {
 			moves++
 		}
-		pause := r.pause(one)
-		check(pause <= r.cfg.maxPause, "writes paused for %.3f s when %s was restarted", pause.Seconds(), one.node)
+		check(one.pause <= r.cfg.maxPause, "writes paused for %.3f s when %s was restarted", one.pause.Seconds(), one.node)
 	}
 	check(len(restarted) == len(fileNodes), "%d of %d nodes were restarted", len(restarted), len(fileNodes))
 	check(moves > 0, "the leader never changed: this run proves nothing")

@@ -16,6 +16,7 @@ type restart struct {
 	leader     string // who leads afterwards
 	from, to   time.Time
 	stop, back time.Duration // from SIGTERM to the end, from the start to the balancer's first request
+	pause      time.Duration // the longest without a write, known once the load has ended
 }
 
 // stopTime is far above what a drain may take with any flags that are used here.
