@@ -13,7 +13,7 @@ import (
 
 func (p *program) clusterGroup() *cobra.Command {
 	cmd := p.group("cluster", "look at a running cluster")
-	cmd.AddCommand(p.clusterStatusVerb())
+	cmd.AddCommand(p.clusterStatusVerb(), p.clusterWatchVerb())
 	return cmd
 }
 
