@@ -26,6 +26,7 @@ func (s *Server) Run(ctx context.Context) error {
 	admin := s.serveAdmin(&running)
 	defer admin.Close()
 	running.Go(func() { s.sayReady(life) })
+	running.Go(func() { s.tellAlive(life) })
 	running.Go(func() { s.scrub(life) })
 	running.Go(func() { s.disk.watch(life, s.giveWay) })
 
