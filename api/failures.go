@@ -117,6 +117,14 @@ var failures = map[session.Code]failure{
 		status: http.StatusInsufficientStorage, title: "Little disk is left", retryAfter: "30",
 		help: "The cluster refuses to grow until there is room on its disks. Reads and logouts go on working.",
 	},
+	session.CodeQuorumAtRisk: {
+		status: http.StatusConflict, title: "The quorum would be lost",
+		help: "After the change fewer voters would be healthy than the cluster needs to write. Heal or add a node first; ?force=true does it all the same.",
+	},
+	session.CodeChangeRefused: {
+		status: http.StatusConflict, title: "The change is refused",
+		help: "The cluster cannot be changed like that as it is now; the detail says why, and nothing was changed.",
+	},
 	session.CodeInternal: {
 		status: http.StatusInternalServerError, title: "Internal error",
 		help: "Something went wrong in the node. Its log has the details under the request's id.",

@@ -517,6 +517,17 @@ type fixedCluster struct {
 
 	on, missing []string // what Applied says
 	asked       uint64   // the index that Applied was asked for
+
+	change MembershipChange // the last one
+	refuse error            // what Change says
+}
+
+func (f *fixedCluster) Change(_ context.Context, c MembershipChange) (MembershipEffect, error) {
+	f.change = c
+	return MembershipEffect{
+		Action: c.Action, Node: c.Node, Changed: !c.DryRun, Leader: "n1",
+		VotersBefore: 3, Voters: 2, FailureToleranceBefore: 1,
+	}, f.refuse
 }
 
 func (f *fixedCluster) Applied(_ context.Context, index uint64) (on, missing []string, err error) {
@@ -526,8 +537,11 @@ func (f *fixedCluster) Applied(_ context.Context, index uint64) (on, missing []s
 
 func (f *fixedCluster) Status(context.Context) (Status, error) {
 	return Status{
-		Cluster: "1122334455667788", Leader: "n1", Term: 3, Healthy: true, FailureTolerance: 1,
-		Members: []Member{{ID: "n1", HTTPAddr: "127.0.0.1:8081", State: "leader", Role: "voter", Voter: true, Healthy: true}},
+		Cluster: "1122334455667788", Leader: "n1", Term: 3, Healthy: true, FailureTolerance: 1, FeatureLevel: 2,
+		Members: []Member{{
+			ID: "n1", HTTPAddr: "127.0.0.1:8081", State: "leader", Role: "voter", Zone: "z1", Voter: true, Healthy: true, FeatureLevel: 2,
+			DiskFreeBytes: 1, DiskSizeBytes: 2, HealthySince: "2026-03-01T12:00:00.000Z", Clock: "2026-03-01T12:00:00.000Z",
+		}},
 	}, f.err
 }
 

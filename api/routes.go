@@ -42,6 +42,11 @@ func routeTable() []*route {
 		{method: "GET", path: "/api/stats/", handle: (*Server).stats},
 
 		{method: "GET", path: "/cluster/status/", handle: (*Server).clusterStatus},
+		{method: "POST", path: "/cluster/nodes/:id/promote/", handle: changeMember(ActionPromote), writes: true},
+		{method: "POST", path: "/cluster/nodes/:id/demote/", handle: changeMember(ActionDemote), writes: true},
+		{method: "POST", path: "/cluster/nodes/:id/drain/", handle: changeMember(ActionDrain), writes: true},
+		{method: "DELETE", path: "/cluster/nodes/:id/", handle: changeMember(ActionRemove), writes: true},
+		{method: "POST", path: "/cluster/transfer-leadership/", handle: (*Server).transferLeadership, writes: true},
 		{method: "POST", path: "/cluster/sweep/", handle: (*Server).sweep, writes: true},
 		{method: "GET", path: "/cluster/snapshot/", handle: (*Server).saveSnapshot},
 

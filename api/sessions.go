@@ -61,6 +61,9 @@ type Cluster interface {
 	// Applied waits, for a bounded time, until every member that can be reached has applied an index, and names those that
 	// have and those that have not.
 	Applied(ctx context.Context, index uint64) (on, missing []string, err error)
+	// Change changes the membership, through whichever node leads. What is refused is session.ErrNotFound,
+	// session.ErrQuorumAtRisk or session.ErrChangeRefused, and changed nothing.
+	Change(ctx context.Context, c MembershipChange) (MembershipEffect, error)
 	// IsLeader says whether this node leads now.
 	IsLeader() bool
 }
@@ -79,6 +82,7 @@ type Status struct {
 	Term             uint64   `json:"term"`
 	Healthy          bool     `json:"healthy"`
 	FailureTolerance int      `json:"failure_tolerance"` // members that may still be lost
+	FeatureLevel     uint16   `json:"feature_level"`     // that the log has reached
 	Members          []Member `json:"members"`
 }
 
@@ -88,14 +92,22 @@ type Member struct {
 	HTTPAddr      string `json:"http_addr"`
 	ClusterAddr   string `json:"cluster_addr"`
 	Version       string `json:"version"`
-	Role          string `json:"role"` // what it was started as: "voter" or "replica"
+	Role          string `json:"role"` // what it was started as: "voter" or "reader"
+	Zone          string `json:"zone"`
 	Voter         bool   `json:"voter"`
-	State         string `json:"state"` // "leader", "follower", "candidate", "down", …
+	Demoted       bool   `json:"demoted"` // an operator has taken its vote
+	State         string `json:"state"`   // "leader", "follower", "candidate", "down", …
 	LastContactMS int64  `json:"last_contact_ms"`
 	AppliedIndex  uint64 `json:"applied_index"`
-	Lag           uint64 `json:"lag"` // entries behind the furthest member
+	Lag           uint64 `json:"lag"`           // entries behind the furthest member
+	LagMS         int64  `json:"lag_ms"`        // by how much the last entry that it has applied is older than the furthest member's
+	FeatureLevel  uint16 `json:"feature_level"` // the highest that its release knows
+	DiskFreeBytes int64  `json:"disk_free_bytes"`
+	DiskSizeBytes int64  `json:"disk_size_bytes"`
 	StateHash     string `json:"state_hash"`
 	KeysDigest    string `json:"keys_digest"` // of the keys file
 	Healthy       bool   `json:"healthy"`
-	Detail        string `json:"detail,omitempty"` // why it is not healthy
+	HealthySince  string `json:"healthy_since,omitempty"` // RFC 3339, by its own clock
+	Clock         string `json:"clock,omitempty"`         // its wall clock when it answered, RFC 3339
+	Detail        string `json:"detail,omitempty"`        // why it is not healthy
 }

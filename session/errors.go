@@ -35,6 +35,8 @@ const (
 	CodeOutcomeUnknown       Code = "outcome_unknown"
 	CodeDiskLow              Code = "disk_low"
 	CodeInternal             Code = "internal"
+	CodeQuorumAtRisk         Code = "quorum_at_risk"
+	CodeChangeRefused        Code = "change_refused"
 )
 
 // Error is a failure that a client is told of: a stable code, and a sentence
@@ -69,6 +71,8 @@ var (
 	ErrOverloaded           = &Error{CodeOverloaded, "this node has too much to do: try again"}
 	ErrOutcomeUnknown       = &Error{CodeOutcomeUnknown, "the write may or may not have happened: read before trying again, or repeat it with the same Idempotency-Key"}
 	ErrDiskLow              = &Error{CodeDiskLow, "the disk is nearly full: only deletes are accepted"}
+	ErrQuorumAtRisk         = &Error{CodeQuorumAtRisk, "the change would lose the cluster's quorum"}
+	ErrChangeRefused        = &Error{CodeChangeRefused, "the cluster cannot be changed so as it is now"}
 	ErrInternal             = &Error{CodeInternal, "the node failed to answer: see its log"}
 )
 
