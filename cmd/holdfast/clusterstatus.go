@@ -9,11 +9,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastdb/holdfast/api"
+	"github.com/holdfastdb/holdfast/cluster"
 )
 
 func (p *program) clusterGroup() *cobra.Command {
-	cmd := p.group("cluster", "look at a running cluster")
+	cmd := p.group("cluster", "look at a running cluster, and change it")
 	cmd.AddCommand(p.clusterStatusVerb(), p.clusterWatchVerb())
+	for _, v := range memberVerbs() {
+		cmd.AddCommand(p.memberVerb(v))
+	}
+	cmd.AddCommand(p.transferVerb())
 	return cmd
 }
 
@@ -39,29 +44,60 @@ func (p *program) clusterStatusVerb() *cobra.Command {
 func (p *program) printStatus(s api.Status) {
 	rows := make([][]any, 0, len(s.Members))
 	for _, m := range s.Members {
-		contact := "never"
-		if m.LastContactMS >= 0 {
-			contact = (time.Duration(m.LastContactMS) * time.Millisecond).String()
-		}
-		health := "yes"
-		if !m.Healthy {
-			health = "no"
-			if m.Detail != "" {
-				health += ": " + m.Detail
-			}
-		}
-		rows = append(rows, []any{m.ID, m.State, voice(m), m.HTTPAddr, m.ClusterAddr, m.Version, m.AppliedIndex, m.Lag, contact, m.StateHash, health})
+		rows = append(rows, []any{
+			m.ID, m.State, voice(m), m.Zone, m.HTTPAddr, m.ClusterAddr, fmt.Sprintf("%s/%d", m.Version, m.FeatureLevel),
+			m.AppliedIndex, lagText(m), contactText(m), diskText(m), m.StateHash, healthText(m),
+		})
 	}
-	writeTable(p.stdout, []any{"node", "state", "voter", "http", "cluster", "version", "applied", "lag", "fresh", "state hash", "healthy"}, rows)
-	fmt.Fprintf(p.stdout, "\ncluster %s, term %d, leader %s\n%s\n", s.Cluster, s.Term, leaderName(s), verdict(s))
+	writeTable(p.stdout, []any{"node", "state", "voter", "zone", "http", "cluster", "version/level", "applied", "lag", "fresh", "disk free", "state hash", "healthy"}, rows)
+	fmt.Fprintf(p.stdout, "\ncluster %s, term %d, leader %s, feature level %d\n%s\n", s.Cluster, s.Term, leaderName(s), s.FeatureLevel, verdict(s))
 	if keysDiffer(s) {
 		fmt.Fprintln(p.stdout, "warning: the nodes' keys files differ")
 	}
 }
 
-func voice(m api.Member) string {
-	if m.Voter {
+func contactText(m api.Member) string {
+	if m.LastContactMS < 0 {
+		return "never"
+	}
+	return (time.Duration(m.LastContactMS) * time.Millisecond).String()
+}
+
+func lagText(m api.Member) string {
+	if m.Lag == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%s)", m.Lag, time.Duration(m.LagMS)*time.Millisecond)
+}
+
+func diskText(m api.Member) string {
+	if m.DiskSizeBytes == 0 {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.1f GiB (%d%%)", float64(m.DiskFreeBytes)/(1<<30), 100*m.DiskFreeBytes/m.DiskSizeBytes)
+}
+
+func healthText(m api.Member) string {
+	switch {
+	case m.Healthy && m.HealthySince != "":
+		return "since " + m.HealthySince[:min(19, len(m.HealthySince))] + "Z"
+	case m.Healthy:
 		return "yes"
+	case m.Detail != "":
+		return "no: " + m.Detail
+	default:
+		return "no"
+	}
+}
+
+func voice(m api.Member) string {
+	switch {
+	case m.Voter:
+		return "yes"
+	case m.Demoted:
+		return "no (demoted)"
+	case m.Role == cluster.RoleReader:
+		return "no (reader)"
 	}
 	return "no"
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfastdb/holdfast/api"
 	"github.com/holdfastdb/holdfast/cluster"
 	"github.com/holdfastdb/holdfast/fsm"
+	"github.com/holdfastdb/holdfast/session"
 )
 
 // clusterView shows a node of the cluster to the HTTP surface, which must not know package cluster.
@@ -41,7 +44,7 @@ func (v clusterView) Status(ctx context.Context) (api.Status, error) {
 	}
 	answer := api.Status{
 		Cluster: fmt.Sprintf("%016x", status.Cluster), Leader: status.Leader, Term: status.Term,
-		Healthy: status.Healthy, FailureTolerance: status.FailureTolerance,
+		Healthy: status.Healthy, FailureTolerance: status.FailureTolerance, FeatureLevel: status.Level,
 		Members: make([]api.Member, 0, len(status.Members)),
 	}
 	for _, m := range status.Members {
@@ -54,7 +57,9 @@ func memberView(m cluster.Member, leader string) api.Member {
 	view := api.Member{
 		ID: m.ID, HTTPAddr: m.HTTPAddr, ClusterAddr: m.ClusterAddr, Version: m.Version, Role: m.Role, Voter: m.Voter,
 		State: m.State, LastContactMS: m.LastContact.Milliseconds(), AppliedIndex: m.AppliedIndex, Lag: m.Lag,
-		KeysDigest: m.KeysDigest, Healthy: m.Healthy,
+		KeysDigest: m.KeysDigest, Healthy: m.Healthy, Zone: m.Zone, Demoted: m.Demoted, LagMS: m.LagTime.Milliseconds(),
+		FeatureLevel: m.Level, DiskFreeBytes: m.DiskFree, DiskSizeBytes: m.DiskSize,
+		HealthySince: clockText(m.HealthySince), Clock: clockText(m.Wall),
 	}
 	if m.LastContact < 0 {
 		view.LastContactMS = -1
@@ -69,8 +74,43 @@ func memberView(m cluster.Member, leader string) api.Member {
 	return view
 }
 
+// clockText is a time as the API writes it, empty for none.
+func clockText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
+func (v clusterView) Change(ctx context.Context, c api.MembershipChange) (api.MembershipEffect, error) {
+	verb := cluster.Verb(c.Action)
+	if c.Action == api.ActionTransfer {
+		verb = cluster.VerbTransfer
+	}
+	e, err := v.node.Change(ctx, cluster.Change{Verb: verb, ID: c.Node, Force: c.Force, DryRun: c.DryRun})
+	return api.MembershipEffect{
+		Action: c.Action, Node: e.ID, Changed: e.Changed, Leader: e.Leader, VotersBefore: e.VotersBefore, Voters: e.Voters,
+		FailureToleranceBefore: e.ToleranceBefore, FailureTolerance: e.Tolerance,
+	}, refusedChange(err)
+}
+
+// refusedChange gives the reasons for which a cluster refuses a change their codes.
+func refusedChange(err error) error {
+	for reason, code := range map[error]*session.Error{
+		cluster.ErrUnknownMember: session.ErrNotFound, cluster.ErrUnsafe: session.ErrQuorumAtRisk, cluster.ErrImpossible: session.ErrChangeRefused,
+	} {
+		if errors.Is(err, reason) {
+			return code.With("%v", err)
+		}
+	}
+	return fsm.AsSession(err)
+}
+
 // stateDown is the state of a member that does not answer.
-const stateDown = "down"
+const (
+	stateDown     = "down"
+	stateDraining = "draining"
+)
 
 // trouble says why a member is not healthy, as far as one can tell from here.
 func trouble(m cluster.Member, leader string) string {
@@ -81,6 +121,10 @@ func trouble(m cluster.Member, leader string) string {
 		return "was never fresh"
 	case leader == "":
 		return "there is no leader"
+	case m.State == stateDraining:
+		return "is draining"
+	case !m.Configured:
+		return "is not in the cluster's configuration"
 	case m.Lag > 0:
 		return fmt.Sprintf("%d entries behind", m.Lag)
 	default:

@@ -22,7 +22,8 @@ type Config struct {
 	HTTPAddr, AdminAddr                    string
 	ClusterAddr, AdvertiseAddr, GossipAddr string
 	Join                                   []string
-	BootstrapExpect                        int
+	BootstrapExpect, ClusterSize           int
+	DeadServerAfter, StableTime            time.Duration
 	ClusterKeyFile, KeysFile               string
 	MaxStaleness, DiskTimeout              time.Duration
 	RaftMultiplier                         int
@@ -74,7 +75,10 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.Join, "join", nil, "gossip addresses of some nodes, separated by commas; one's own may be among them")
 	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "start a new cluster once so many nodes without data have met; 0 only ever joins one")
 	f.StringVar(&c.ClusterKeyFile, "cluster-key-file", "", "the cluster key, as holdfast cluster-key create writes it")
-	f.StringVar(&c.Role, "role", cluster.RoleVoter, "voter, or replica: serves reads and is never given a vote")
+	f.StringVar(&c.Role, "role", cluster.RoleVoter, "voter, or reader: serves reads and is never given a vote")
+	f.IntVar(&c.ClusterSize, "cluster-size", 0, "how many voters there are meant to be: a dead server is removed only while more are left; default bootstrap-expect, at least 3")
+	f.DurationVar(&c.StableTime, "stable-time", 2*time.Second, "how long a new node must keep up before it is given a vote")
+	f.DurationVar(&c.DeadServerAfter, "dead-server-after", 24*time.Hour, "a member that is silent for so long is removed, one at a time; negative removes none")
 	f.StringVar(&c.Zone, "zone", "", "where this node stands, for people")
 	f.DurationVar(&c.MaxStaleness, "max-staleness", 5*time.Second, "a local read is refused unless this node was proved fresh within this time")
 	f.IntVar(&c.RaftMultiplier, "raft-multiplier", 1, "scales heartbeats and elections for slow networks, 1 to 20")

@@ -41,7 +41,8 @@ func (c Config) cluster() cluster.Config {
 	return cluster.Config{
 		NodeID: c.NodeID, DataDir: c.DataDir, Zone: c.Zone, Role: c.Role, Version: versionText(),
 		ClusterAddr: c.ClusterAddr, AdvertiseAddr: c.AdvertiseAddr, GossipAddr: c.GossipAddr, Join: c.Join,
-		BootstrapExpect: c.BootstrapExpect, KeyFile: c.ClusterKeyFile,
+		BootstrapExpect: c.BootstrapExpect, KeyFile: c.ClusterKeyFile, ClusterSize: c.ClusterSize,
+		DeadServerAfter: c.DeadServerAfter, StableTime: c.StableTime,
 		MaxStaleness: c.MaxStaleness, RequestTimeout: c.RequestTimeout,
 		RaftMultiplier: c.RaftMultiplier, DiskTimeout: c.DiskTimeout,
 		SnapshotBytes: c.SnapshotBytes, TrailingBytes: c.TrailingBytes,

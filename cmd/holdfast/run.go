@@ -35,6 +35,10 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.drain()
 		return s.node.Err()
+	case <-s.drainAsked:
+		s.log.Info("an operator asked that this node drain")
+		s.drain()
+		return s.node.Err()
 	case reason = <-s.broken:
 	case <-s.node.Done():
 		reason = s.node.Err()

@@ -33,6 +33,9 @@ type Server struct {
 	flushes     prometheus.Histogram
 	scrubbed    scrubRecord
 
+	// drainAsked is closed when an operator asks through another node that this one drain.
+	drainAsked chan struct{}
+
 	broken  chan error // what a part found that this node cannot go on with
 	closers []closer   // of what is open, in the order of opening
 }
@@ -49,7 +52,7 @@ func Open(cfg Config, log *slog.Logger, registry *prometheus.Registry) (_ *Serve
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, registry: registry, broken: make(chan error, 1)}
+	s := &Server{cfg: cfg, log: log, registry: registry, broken: make(chan error, 1), drainAsked: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -142,7 +145,7 @@ func (s *Server) openMachine() (err error) {
 func (s *Server) openNode() (err error) {
 	cfg := s.cfg.cluster()
 	cfg.HTTPAddr = s.cfg.reachableHTTP(s.http.Addr())
-	cfg.KeysDigest = s.credentials.digest
+	cfg.KeysDigest, cfg.Disk, cfg.OnDrain = s.credentials.digest, s.diskRoom, func() { close(s.drainAsked) }
 	cfg.Logger, cfg.Metrics = s.log, s.registry
 	if s.node, err = cluster.Open(cfg, s.machine); err != nil {
 		return err
@@ -175,4 +178,10 @@ func (s *Server) awaitReady(ctx context.Context) bool {
 		}
 	}
 	return true
+}
+
+// diskRoom is what the others are told of the data directory's disk, zeros where the system does not say.
+func (s *Server) diskRoom() (free, size int64) {
+	free, size, _ = diskSpace(s.cfg.DataDir)
+	return free, size
 }
