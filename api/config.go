@@ -58,7 +58,7 @@ type Config struct {
 	// to and localhost.
 	Hosts []string
 
-	// Archives saves the whole state; nil answers 404 there.
+	// Archives saves the whole state and restores it; nil answers 404 there.
 	Archives Archives
 
 	// TLS serves HTTPS (HTTP/1.1 and h2) if set.

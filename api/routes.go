@@ -49,6 +49,7 @@ func routeTable() []*route {
 		{method: "POST", path: "/cluster/transfer-leadership/", handle: (*Server).transferLeadership, writes: true},
 		{method: "POST", path: "/cluster/sweep/", handle: (*Server).sweep, writes: true},
 		{method: "GET", path: "/cluster/snapshot/", handle: (*Server).saveSnapshot},
+		{method: "PUT", path: "/cluster/snapshot/", handle: (*Server).restoreSnapshot, writes: true},
 
 		{method: "GET", path: "/livez/", handle: (*Server).livez, probe: true},
 		{method: "GET", path: "/readyz/", handle: (*Server).readyz, probe: true},

@@ -26,6 +26,9 @@ const (
 	cmdReuse      commandType = 11
 	cmdLogout     commandType = 12
 	cmdLevel      commandType = 13
+	cmdRestore    commandType = 14 // begins one
+	cmdRestoring  commandType = 15 // a chunk of it
+	cmdRestored   commandType = 16 // ends it
 )
 
 // commandVersion is the version that this release writes of every command. A

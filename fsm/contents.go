@@ -106,10 +106,10 @@ func (a *auditor) pair(key, value []byte) error {
 	default:
 		err = errMalformed
 	}
-	if err != nil {
-		return fmt.Errorf("pair %d: %w: %w", a.Pairs, errContents, err)
+	if err != nil && !errors.Is(err, snapshot.ErrNewer) {
+		err = fmt.Errorf("pair %d: %w: %w", a.Pairs, errContents, err)
 	}
-	return nil
+	return err
 }
 
 func (a *auditor) meta(key, value []byte) error {
@@ -117,8 +117,11 @@ func (a *auditor) meta(key, value []byte) error {
 		return errMalformed
 	}
 	state, err := decodeMeta(value)
-	if err == nil && (int64(state.stamp) != a.Header.Stamp || state.cluster != a.Header.Cluster) {
+	if err == nil && (int64(state.stamp) != a.Header.Stamp || state.public() != a.Header.Cluster) {
 		err = errMalformed
+	}
+	if err == nil && state.known() != nil {
+		err = fmt.Errorf("it is of feature level %d, and this release knows %d: %w", state.level(), knownLevel, snapshot.ErrNewer)
 	}
 	a.state = &state
 	return err

@@ -46,7 +46,7 @@ func (e *entry) create(env *envelope) reply {
 	for i := range evicted {
 		e.end(&evicted[i], session.EventEvicted, reasonLimit)
 	}
-	written := e.add(&rec)
+	written := e.add(&rec, "")
 	return reply{outcome: outcome{id: rec.ID, version: rec.Version, count: 1}, record: written}
 }
 

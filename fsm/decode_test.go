@@ -98,6 +98,9 @@ func bodyAsTheOther(t tester, raw []byte) {
 	asTheOther(t, raw, decodeRotate)
 	asTheOther(t, raw, decodeReuse)
 	asTheOther(t, raw, decodeLogout)
+	asTheOther(t, raw, decodeRestoreBegin)
+	asTheOther(t, raw, decodeRestoreChunk)
+	asTheOther(t, raw, decodeRestoreEnd)
 }
 
 func drawMaybe[T any](t *rapid.T, draw func(*rapid.T) T) *T {

@@ -58,6 +58,12 @@ func bulk(body any) int {
 		return len(b.Patch)
 	case touchBody:
 		return len(b.Touches) * 64
+	case restoreChunkBody:
+		n := 0
+		for _, p := range b.Pairs {
+			n += len(p) + 5
+		}
+		return n
 	}
 	return 0
 }
@@ -100,6 +106,20 @@ func appendBody(dst []byte, body any) ([]byte, error) {
 		w.text(4, b.UserID)
 		w.intOrZero(5, b.KeepMillis)
 		w.bytes(6, b.Token[:])
+		return w.end(), nil
+	case restoreBeginBody:
+		w := writeFields(dst)
+		w.bytes(1, b.ID[:])
+		w.uintOrZero(2, uint64(b.Mode))
+		w.uintOrZero(3, b.Size)
+		return w.end(), nil
+	case restoreChunkBody:
+		return b.append(dst), nil
+	case restoreEndBody:
+		w := writeFields(dst)
+		w.bytes(1, b.ID[:])
+		w.uintOrZero(2, b.Chunks)
+		w.uintOrZero(3, b.Cluster)
 		return w.end(), nil
 	case levelBody:
 		w := writeFields(dst)

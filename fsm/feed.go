@@ -66,7 +66,7 @@ type follower struct {
 // kept.
 func (s *Sessions) Follow(ctx context.Context, want session.Follow) (session.Stream, error) {
 	// The id may be of a node that is further; one beyond the log asks for nothing.
-	at := session.Consistency{AtLeast: session.Index{Cluster: s.machine.Cluster(), Index: want.After.Index}}
+	at := session.Consistency{AtLeast: session.Index{Cluster: s.machine.Public(), Index: want.After.Index}}
 	if _, err := s.admit(ctx, at); err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func drawOutcome(t *rapid.T) outcome {
 	}
 }
 
-var unexported = cmp.AllowUnexported(record{}, account{}, meta{}, remembered{}, outcome{}, reply{}, incarnation{}, numbered{})
+var unexported = cmp.AllowUnexported(restoring{}, counts{}, record{}, account{}, meta{}, remembered{}, outcome{}, reply{}, incarnation{}, numbered{})
 
 func TestStoredValuesAreTheDeterministicCBOROfAnotherEncoder(t *testing.T) {
 	// same holds one value against its bytes, its bytes against fxamacker/cbor,

@@ -67,6 +67,13 @@ func goldenValues() []golden {
 	}
 	risen := state
 	risen.raised = 2
+	restored := state
+	restored.raised, restored.renamed = 2, 0xd1d2d3d4d5d6d7d8
+	halfway := restoring{
+		id: fixed[restoreID](0xa0), mode: restoreAll, size: 102_400, low: 7, mask: 5, applied: counts{restored: 1, dead: 2, unchanged: 3},
+	}
+	ended := halfway
+	ended.low, ended.mask, ended.done, ended.index = 10, 0, true, 300
 	used := remembered{body: fixed[[32]byte](0x40), command: cmdCreate, at: midnight, outcome: goldenOutcome(), hash: fixed[session.SecretHash](0x20)}
 	inc := &incarnation{lowest: 7, lastSeen: midnight, outcomes: []numbered{
 		{7, goldenOutcome()}, {9, outcome{code: codeVersionConflict, index: 301}}, {300, outcome{index: 302, count: 12}},
@@ -80,6 +87,9 @@ func goldenValues() []golden {
 		{"event", eventKey(at), event, encodeEvent(&event), func(b []byte) (any, error) { return decodeEvent(at, b) }},
 		{"meta", metaStateKey, state, encodeMeta(&state), func(b []byte) (any, error) { return decodeMeta(b) }},
 		{"meta of a level that was raised", metaStateKey, risen, encodeMeta(&risen), func(b []byte) (any, error) { return decodeMeta(b) }},
+		{"meta of a cluster that was restored", metaStateKey, restored, encodeMeta(&restored), func(b []byte) (any, error) { return decodeMeta(b) }},
+		{"restore under way", metaRestoreKey, halfway, encodeRestoring(&halfway), func(b []byte) (any, error) { return decodeRestoring(b) }},
+		{"restore that is done", metaRestoreKey, ended, encodeRestoring(&ended), func(b []byte) (any, error) { return decodeRestoring(b) }},
 		{"incarnation", incarnationKey(0x0102030405060708), inc, inc.stored, func(b []byte) (any, error) { return decodeIncarnation(b) }},
 		{"remembered", idempotencyKey(fixed[[32]byte](0x60)), used, encodeRemembered(&used), func(b []byte) (any, error) { return decodeRemembered(b) }},
 		{"reply", nil, done, encodeReply(&done), func(b []byte) (any, error) { return decodeReply(b) }},
@@ -158,6 +168,9 @@ func goldenCommands() []golden {
 		Issuer: "https://issuer.example/", SID: "s1", Subject: "alice", UserID: "auth0|alice", KeepMillis: 86_400_000, Token: fixed[[32]byte](0x60),
 	}, readCommand(decodeLogout))
 	add("level", bare(cmdLevel), levelBody{Level: 2}, readCommand(decodeLevel))
+	add("restore begins", full(cmdRestore), restoreBeginBody{ID: fixed[restoreID](0xa0), Mode: 1, Size: 102_400}, readCommand(decodeRestoreBegin))
+	add("chunk of a restore", full(cmdRestoring), restoreChunkBody{ID: fixed[restoreID](0xa0), Number: 7, Pairs: [][]byte{{0x10, 1}, {2, 3}}}, readCommand(decodeRestoreChunk))
+	add("restore ends", full(cmdRestored), restoreEndBody{ID: fixed[restoreID](0xa0), Chunks: 10, Cluster: 0xd1d2d3d4d5d6d7d8}, readCommand(decodeRestoreEnd))
 	add("one that may be ignored", ignorable, nil, readBare)
 	return all
 }

@@ -66,7 +66,7 @@ func (e *entry) save(old *held, next *record) []byte {
 }
 
 // add writes a new session with all its indexes and returns its bytes.
-func (e *entry) add(rec *record) []byte {
+func (e *entry) add(rec *record, reason string) []byte {
 	rec.queuedAt = rec.ExpiresAt()
 	raw := encodeRecord(rec)
 	e.insert(sessionKey(rec.ID), raw)
@@ -76,7 +76,7 @@ func (e *entry) add(rec *record) []byte {
 	e.meta.sessions++
 	e.meta.created++
 	e.count(rec.UserID, +1)
-	e.event(session.EventCreated, rec, "")
+	e.event(session.EventCreated, rec, reason)
 	return raw
 }
 

@@ -38,6 +38,8 @@ var (
 	metaStateKey = []byte{prefixMeta, 's'}
 	// metaHashKey holds the state hash and is the one pair that the hash does not cover.
 	metaHashKey = []byte{prefixMeta, 'h'}
+	// metaRestoreKey holds the last restore, if there was one.
+	metaRestoreKey = []byte{prefixMeta, 'r'}
 
 	// present is the value of a key that says all by being there.
 	present = []byte{0xf5}

@@ -37,7 +37,7 @@ type Machine struct {
 type place struct {
 	index, term     uint64
 	stamp           session.Time
-	cluster         uint64
+	cluster, public uint64
 	hashIndex, hash uint64
 	level           uint16
 }
@@ -83,7 +83,7 @@ func (m *Machine) load() error {
 	if err := m.meta.known(); err != nil {
 		return err
 	}
-	at.stamp, at.cluster, at.level = m.meta.stamp, m.meta.cluster, m.meta.level()
+	at.stamp, at.cluster, at.public, at.level = m.meta.stamp, m.meta.cluster, m.meta.public(), m.meta.level()
 	m.place.Store(at) // first: see told
 	m.writing.Store(at.index)
 	return nil
@@ -163,7 +163,7 @@ func (m *Machine) finish(e *entry, term uint64) {
 	e.commit()
 	m.table.Advance(e.index, term)
 	m.place.Store(&place{
-		index: e.index, term: term, stamp: e.now, cluster: m.meta.cluster,
+		index: e.index, term: term, stamp: e.now, cluster: m.meta.cluster, public: m.meta.public(),
 		hashIndex: e.index, hash: e.hash, level: m.meta.level(),
 	})
 	if e.ordinal > 0 {
@@ -238,6 +238,12 @@ func handlerOf(env *envelope) func(*entry, *envelope) reply {
 		return (*entry).logout
 	case cmdLevel:
 		return (*entry).raise
+	case cmdRestore:
+		return (*entry).restoreBegin
+	case cmdRestoring:
+		return (*entry).restoreChunk
+	case cmdRestored:
+		return (*entry).restoreEnd
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ func (s *Sessions) Index() session.Index { return s.machine.index() }
 // another cluster asks for nothing, once the leader has been asked: this node
 // may be the one that has not heard of a new cluster.
 func (s *Sessions) admit(ctx context.Context, at session.Consistency) (session.Time, error) {
-	foreign := func() bool { return at.AtLeast.Cluster != s.machine.Cluster() }
+	foreign := func() bool { return at.AtLeast.Cluster != s.machine.Public() }
 	if !at.AtLeast.IsZero() && foreign() {
 		now, err := s.log.Read(ctx, 0, true)
 		if err != nil || foreign() {

@@ -77,7 +77,7 @@ func survey(ctx context.Context, state *storage.Export) (h snapshot.Header, err 
 			if err != nil {
 				return err
 			}
-			h.Cluster, h.Stamp = state.cluster, int64(state.stamp)
+			h.Cluster, h.Stamp = state.public(), int64(state.stamp)
 		}
 		share := pairHash(key, value)
 		whole += share
@@ -105,7 +105,7 @@ func survey(ctx context.Context, state *storage.Export) (h snapshot.Header, err 
 func saved(key, value []byte) ([]byte, error) {
 	switch key[0] {
 	case prefixMeta:
-		if string(key) != string(metaHashKey) {
+		if string(key) == string(metaStateKey) {
 			return value, nil
 		}
 	case prefixAccount, prefixEvent:

@@ -142,7 +142,7 @@ func (s *Sessions) clock(ctx context.Context) (session.Time, error) {
 
 // grows says whether a command may make the data larger.
 func (t commandType) grows() bool {
-	return t == cmdCreate || t == cmdPatch || t == cmdPatchUser
+	return t == cmdCreate || t == cmdPatch || t == cmdPatchUser || t == cmdRestore || t == cmdRestoring
 }
 
 // propose commits one command that must take effect once.
@@ -222,7 +222,7 @@ func (s *Sessions) vouch(ctx context.Context, a session.Actor, idem *session.Ide
 // with the session as it is now, to an actor whose own session (nil for none)
 // is live now: the machine looks at the actor of the first command alone.
 func (s *Sessions) view(ctx context.Context, p *reply, actor *session.Proof) (session.View, error) {
-	at := session.Index{Cluster: s.machine.Cluster(), Index: p.index}
+	at := session.Index{Cluster: s.machine.Public(), Index: p.index}
 	if p.record == nil {
 		if actor != nil {
 			_, found, err := s.find(ctx, actor.ID, &actor.Hash, session.Consistency{AtLeast: at})
@@ -248,7 +248,7 @@ func (s *Sessions) outcome(p reply, err error) (session.Outcome, error) {
 	if err != nil {
 		return session.Outcome{}, err
 	}
-	return session.Outcome{Count: int(p.count), Index: session.Index{Cluster: s.machine.Cluster(), Index: p.index}}, nil
+	return session.Outcome{Count: int(p.count), Index: session.Index{Cluster: s.machine.Public(), Index: p.index}}, nil
 }
 
 // Create makes a session and its token. The session of Actor.Session, if it

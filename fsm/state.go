@@ -22,6 +22,10 @@ func (m *Machine) Applied() (index, term uint64, stamp int64) {
 // Cluster is the id of the cluster whose log this is, 0 if none.
 func (m *Machine) Cluster() uint64 { return m.place.Load().cluster }
 
+// Public is the id by which clients know the cluster, and of which indexes are.
+// A restore draws it anew.
+func (m *Machine) Public() uint64 { return m.place.Load().public }
+
 // Hash is the hash of the whole state as of index.
 func (m *Machine) Hash() (index, hash uint64) {
 	p := m.place.Load()
@@ -278,7 +282,7 @@ func (m *Machine) look(key []byte) (value []byte, ok bool, at session.Index, err
 	return value, ok, at, err
 }
 
-func (p *place) logIndex() session.Index { return session.Index{Cluster: p.cluster, Index: p.index} }
+func (p *place) logIndex() session.Index { return session.Index{Cluster: p.public, Index: p.index} }
 
 // index is what this node has applied.
 func (m *Machine) index() session.Index { return m.place.Load().logIndex() }
@@ -311,7 +315,7 @@ func (m *Machine) view(fn func(view) error) error {
 			if err != nil {
 				return err
 			}
-			v.at = session.Index{Cluster: kept.cluster, Index: max(index, m.told())}
+			v.at = session.Index{Cluster: kept.public(), Index: max(index, m.told())}
 		}
 		return fn(v)
 	})

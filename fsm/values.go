@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
@@ -120,6 +121,10 @@ type meta struct {
 	eventFloor session.EventID
 	// raised is the feature level, 0 before it was first raised.
 	raised uint16
+	// renamed is what indexes that clients hold are of since the last restore, 0
+	// before the first: those from before it are believed no more. Between nodes
+	// the log keeps its name, or one that lags could never catch up.
+	renamed uint64
 }
 
 const (
@@ -135,7 +140,11 @@ const (
 	metaFloorIndex = 10
 	metaFloorOrd   = 11
 	metaLevel      = 12
+	metaRenamed    = 13
 )
+
+// public is what clients know the cluster by.
+func (m *meta) public() uint64 { return cmp.Or(m.renamed, m.cluster) }
 
 func encodeMeta(m *meta) []byte {
 	w := writeFields(make([]byte, 0, 80))
@@ -151,6 +160,7 @@ func encodeMeta(m *meta) []byte {
 	w.uint(metaFloorIndex, m.eventFloor.Index)
 	w.uint(metaFloorOrd, uint64(m.eventFloor.Ordinal))
 	w.uint(metaLevel, uint64(m.raised))
+	w.uint(metaRenamed, m.renamed)
 	return w.end()
 }
 
@@ -182,6 +192,8 @@ func decodeMeta(raw []byte) (m meta, err error) {
 			m.eventFloor.Ordinal = uint32(min(r.uint(), math.MaxUint32))
 		case metaLevel:
 			m.raised = uint16(min(r.uint(), math.MaxUint16))
+		case metaRenamed:
+			m.renamed = r.uint()
 		default:
 			r.skip(0)
 		}

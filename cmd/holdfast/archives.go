@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -25,11 +26,14 @@ type archives struct {
 	dir      string // the node's data directory
 	keepFree int64  // bytes that stay free on its disk
 	slots    chan struct{}
+	restores chan struct{} // room for one
+	log      *slog.Logger
 }
 
-func newArchives(cfg Config, table *storage.Table, sessions *fsm.Sessions) *archives {
+func newArchives(cfg Config, table *storage.Table, sessions *fsm.Sessions, log *slog.Logger) *archives {
 	return &archives{
-		sessions: sessions, table: table, dir: cfg.DataDir, keepFree: cfg.DiskLowBytes, slots: make(chan struct{}, maxArchives),
+		sessions: sessions, table: table, dir: cfg.DataDir, keepFree: cfg.DiskLowBytes,
+		slots: make(chan struct{}, maxArchives), restores: make(chan struct{}, 1), log: log,
 	}
 }
 
@@ -48,13 +52,49 @@ func (a *archives) Save(ctx context.Context) (api.Archive, error) {
 	return api.Archive{ReadCloser: kept, Size: kept.size, Name: archiveName(kept.index), Index: kept.index}, nil
 }
 
+// Restore implements api.Archives.
+func (a *archives) Restore(ctx context.Context, archive io.Reader, sessions string) (api.Restored, error) {
+	select {
+	case a.restores <- struct{}{}:
+		defer func() { <-a.restores }()
+	default:
+		return api.Restored{}, session.ErrOverloaded.With("a restore is under way on this node: wait until it has ended")
+	}
+	spool := a.spool()
+	file, err := unnamedFile(spool)
+	if err != nil {
+		return api.Restored{}, err
+	}
+	defer file.Close()
+	size, err := io.Copy(&measured{to: file, dir: spool, keepFree: a.keepFree}, archive)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return api.Restored{}, err
+	}
+	a.log.Info("restore begins", "archive_bytes", size, "sessions", sessions)
+	done, err := a.sessions.Restore(ctx, file, sessions)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = session.ErrOutcomeUnknown.With("this node stops, and the restore has not ended: send the same archive again, to another node, and it goes on from there")
+	case err != nil:
+		a.log.Warn("restore failed", "error", err)
+	default:
+		a.log.Info("restore ended", "restored", done.Restored, "skipped_dead", done.Dead, "unchanged", done.Unchanged, "index", done.Index.String())
+	}
+	return api.Restored{Restored: done.Restored, SkippedDead: done.Dead, Unchanged: done.Unchanged, Index: done.Index}, err
+}
+
+func (a *archives) spool() string { return filepath.Join(a.dir, "spool") }
+
 // archiveName is what an archive is called where nobody gives it a name.
 func archiveName(at session.Index) string {
 	return fmt.Sprintf("holdfast-%016x-%d.archive", at.Cluster, at.Index)
 }
 
 func (a *archives) fill(ctx context.Context, kept *spooled) (err error) {
-	spool := filepath.Join(a.dir, "spool")
+	spool := a.spool()
 	if err := a.room(spool); err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ import (
 
 // clusterView shows a node of the cluster to the HTTP surface, which must not know package cluster.
 type clusterView struct {
-	node *cluster.Node
-	disk *disk
+	node   *cluster.Node
+	disk   *disk
+	public func() uint64 // what clients know the cluster by
 }
 
 func (v clusterView) IsLeader() bool { return v.node.Leading() }
@@ -43,7 +44,7 @@ func (v clusterView) Status(ctx context.Context) (api.Status, error) {
 		return api.Status{}, fsm.AsSession(err)
 	}
 	answer := api.Status{
-		Cluster: fmt.Sprintf("%016x", status.Cluster), Leader: status.Leader, Term: status.Term,
+		Cluster: fmt.Sprintf("%016x", v.public()), Leader: status.Leader, Term: status.Term,
 		Healthy: status.Healthy, FailureTolerance: status.FailureTolerance, FeatureLevel: status.Level,
 		Members: make([]api.Member, 0, len(status.Members)),
 	}

@@ -34,12 +34,12 @@ func (s *Server) openAPI() error {
 	cfg.Keys, cfg.Logins, cfg.TLS = s.credentials.keys, s.credentials.logins, s.credentials.tls()
 	cfg.Logger, cfg.Metrics = s.log.With("component", "api"), s.registry
 	cfg.MetricsHandler = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
-	cfg.Archives = newArchives(s.cfg, s.table, s.sessions)
+	cfg.Archives = newArchives(s.cfg, s.table, s.sessions, s.log.With("component", "archives"))
 	for _, c := range s.collectors() {
 		if err := s.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	s.api, err = api.New(cfg, s.sessions, clusterView{node: s.node, disk: s.disk})
+	s.api, err = api.New(cfg, s.sessions, clusterView{node: s.node, disk: s.disk, public: s.machine.Public})
 	return err
 }

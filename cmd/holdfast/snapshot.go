@@ -19,7 +19,7 @@ import (
 
 func (p *program) snapshotGroup() *cobra.Command {
 	cmd := p.group("snapshot", "archives of the whole state")
-	cmd.AddCommand(p.snapshotSaveVerb(), p.snapshotInspectVerb())
+	cmd.AddCommand(p.snapshotSaveVerb(), p.snapshotInspectVerb(), p.snapshotRestoreVerb())
 	return cmd
 }
 

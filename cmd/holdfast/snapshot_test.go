@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast/session"
 )
@@ -155,5 +156,137 @@ func TestInspectSaysWhatIsWrongWithAnArchive(t *testing.T) {
 				t.Errorf("%s: %+v", name, view)
 			}
 		}
+	}
+}
+
+// operated waits until the cluster has the feature level of restores.
+func (c *testCluster) operated() *testCluster {
+	c.t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for _, n := range c.nodes {
+		for reached, known := n.server.machine.Level(); reached < known; reached, _ = n.server.machine.Level() {
+			if time.Now().After(deadline) {
+				c.t.Fatalf("the feature level is %d of %d", reached, known)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return c
+}
+
+func (c *testCluster) mustRestore(n *testNode, path string, more ...string) restoreAnswer {
+	c.t.Helper()
+	code, out, errs := c.snapshotVerb(append([]string{"restore", path, "--yes", "--addr", n.url, "-o", "json"}, more...)...)
+	var done restoreAnswer
+	if err := json.Unmarshal([]byte(out), &done); code != exitDone || err != nil {
+		c.t.Fatal(code, out, errs)
+	}
+	return done
+}
+
+// current is what a node says of the session of an authorization, with a strong read.
+func (n *testNode) current(authorization string) answer {
+	n.cluster.t.Helper()
+	return n.ask("GET", "/api/sessions/current/", authorization, "", "Holdfast-Consistency", "strong")
+}
+
+func TestARestoreThroughAnyNodeIsSeenOnAllOfThem(t *testing.T) {
+	c := newTestCluster(t, 3).operated()
+	path := filepath.Join(t.TempDir(), "a")
+	alice, bob := c.nodes[0].login(), c.nodes[1].login()
+	if code, _, errs := c.snapshotVerb("save", path, "--addr", c.nodes[2].url); code != exitDone {
+		t.Fatal(errs)
+	}
+	changed := c.nodes[1].ask("PATCH", "/api/sessions/current/", alice, `{"cart":[1,2,3]}`)
+	c.nodes[1].ask("DELETE", "/api/sessions/current/", bob, "")
+	carol := c.nodes[2].login()
+	before := c.status(c.nodes[0]).Cluster
+	for i, n := range c.nodes {
+		done := c.mustRestore(n, path)
+		if first := i == 0; done.SkippedDead != 1 || (done.Restored == 1) != first || (done.Unchanged == 1) == first || done.Cluster == before {
+			t.Errorf("through %s: %+v", n.args[1], done)
+		}
+		before = done.Cluster
+	}
+	for _, n := range c.nodes {
+		got := n.current(alice)
+		if got.status != http.StatusOK || len(got.member(t, "session", "data", "cart").([]any)) != 1 || got.member(t, "session", "version") != 3.0 {
+			t.Errorf("alice on %s: %v", n.args[1], got)
+		}
+		if got := n.current(bob); got.status != http.StatusUnauthorized {
+			t.Errorf("bob on %s: %v", n.args[1], got)
+		}
+		if got := n.current(carol); got.status != http.StatusOK || got.index[:16] != before {
+			t.Errorf("carol on %s: %v", n.args[1], got)
+		}
+		if got := c.status(n).Cluster; got != before {
+			t.Errorf("%s is in cluster %s, and was restored as %s", n.args[1], got, before)
+		}
+		// An index of the cluster from before is not believed, however far it is.
+		old := changed.index[:17] + "999999999"
+		if got := n.ask("GET", "/api/sessions/current/", alice, "", "Holdfast-Index", old); got.status != http.StatusOK {
+			t.Errorf("an index of before, on %s: %v", n.args[1], got)
+		}
+	}
+	// Nodes know each other by the log's own name, which has not changed.
+	c.nodes[2].end()
+	c.nodes[2].start()
+	c.nodes[2].awaitReady()
+	if got := c.nodes[2].current(alice); got.status != http.StatusOK {
+		t.Errorf("after a restart: %v", got)
+	}
+}
+
+func TestAnEmptyClusterIsFilledFromAnArchive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	source := newTestCluster(t, 1)
+	alice := source.nodes[0].login()
+	if code, _, errs := source.snapshotVerb("save", path, "--addr", source.nodes[0].url); code != exitDone {
+		t.Fatal(errs)
+	}
+	c := newTestCluster(t, 3).operated()
+	n := c.nodes[1]
+	code, _, errs := c.snapshotVerb("restore", path, "--yes", "--addr", n.url)
+	if code != exitFailed || !strings.Contains(errs, "sessions=all") {
+		t.Errorf("without a word: %d %q", code, errs)
+	}
+	if code, _, errs := c.snapshotVerb("restore", path, "--addr", n.url); code != exitFailed || !strings.Contains(errs, "--yes") {
+		t.Errorf("with nobody to ask: %d %q", code, errs)
+	}
+	done := c.mustRestore(n, path, "--sessions", "all")
+	if again := c.mustRestore(c.nodes[0], path, "--sessions", "all"); done.Restored != 1 || again.Index != done.Index || again.Cluster != done.Cluster {
+		t.Errorf("%+v, and again %+v", done, again)
+	}
+	for _, n := range c.nodes {
+		if got := n.current(alice); got.status != http.StatusOK {
+			t.Errorf("%s: %v", n.args[1], got)
+		}
+	}
+	if code, _, errs := c.snapshotVerb("restore", path, "--yes", "--addr", n.url, "--sessions", "none"); code != exitFailed || !strings.Contains(errs, "has had sessions") {
+		t.Errorf("a running cluster, with a word: %d %q", code, errs)
+	}
+}
+
+// Over the wire, past the verb that would have refused it here.
+func TestANodeRefusesABrokenArchiveAndChangesNothing(t *testing.T) {
+	c := newTestCluster(t, 1).operated()
+	n := c.nodes[0]
+	alice := n.login()
+	whole := n.ask("GET", "/cluster/snapshot", "Bearer "+c.operator, "").body
+	n.ask("PATCH", "/api/sessions/current/", alice, `{"cart":[]}`)
+	before := c.status(n).Cluster
+	for name, archive := range map[string]string{
+		"cut": whole[:len(whole)-1], "altered": whole[:60] + "X" + whole[61:], "newer": whole[:9] + "\x09" + whole[10:], "foreign": "{}", "empty": "",
+	} {
+		got := n.ask("PUT", "/cluster/snapshot", "Bearer "+c.operator, archive)
+		if got.status != http.StatusBadRequest || !strings.Contains(got.body, "nothing was changed") {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if got := n.current(alice); got.member(t, "session", "version") != 2.0 || c.status(n).Cluster != before {
+		t.Errorf("something has changed: %v", got)
+	}
+	if got := n.ask("PUT", "/cluster/snapshot", "Bearer "+c.operator, whole); got.status != http.StatusOK {
+		t.Error(got)
 	}
 }
