@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -48,11 +49,7 @@ func (n *Node) changeOnce(ctx, reign context.Context, c Change) (Effect, error) 
 func (n *Node) change(ctx context.Context, c Change) (Effect, error) {
 	n.joining.Lock()
 	defer n.joining.Unlock()
-	s, err := n.Status(ctx)
-	if err != nil {
-		return Effect{}, err
-	}
-	e, err := s.plan(c)
+	e, err := n.planChange(ctx, c)
 	if err != nil || c.DryRun || !e.Changed {
 		e.Changed = false
 		return e, err
@@ -70,6 +67,27 @@ func (n *Node) change(ctx context.Context, c Change) (Effect, error) {
 	n.log.Info("membership changed", "verb", string(c.Verb), "node", c.ID, "forced", c.Force,
 		"voters", e.Voters, "failure_tolerance", e.Tolerance)
 	return e, nil
+}
+
+// planPatience is how long a change that is refused may wait for the members to
+// be well: right after an election, not all have been proved fresh yet.
+const planPatience = time.Second
+
+func (n *Node) planChange(ctx context.Context, c Change) (Effect, error) {
+	began := time.Now()
+	for {
+		s, err := n.Status(ctx)
+		if err != nil {
+			return Effect{}, err
+		}
+		e, err := s.plan(c)
+		if err == nil || time.Since(began) > n.cfg.scaled(planPatience) || errors.Is(err, ErrUnknownMember) {
+			return e, err
+		}
+		if pause(ctx, ctx, 4*retryPause) != nil {
+			return e, err
+		}
+	}
 }
 
 func (n *Node) carryOut(ctx context.Context, c Change) error {

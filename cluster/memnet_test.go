@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/holdfastdb/holdfast/cluster/wire"
@@ -24,9 +25,30 @@ func (m *memNet) set(from, to string, cut bool) {
 func (m *memNet) heal() { m.HealAll() }
 
 // memPeers is a gossip that knows everybody who was ever named.
-type memPeers struct{ ids []string }
+type memPeers struct {
+	mu  sync.Mutex
+	ids []string
+}
 
-func (p *memPeers) Members() []string             { return append([]string(nil), p.ids...) }
+func (p *memPeers) Members() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.ids)
+}
+
+// lose and meet are a node's death and birth, as gossip tells them to everybody.
+func (p *memPeers) lose(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ids = slices.DeleteFunc(slices.Clone(p.ids), func(other string) bool { return other == id })
+}
+
+func (p *memPeers) meet(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ids = append(slices.Clone(p.ids), id)
+}
+
 func (p *memPeers) Changed() <-chan struct{}      { return nil }
 func (p *memPeers) Address(string) (string, bool) { return "", false }
 func (p *memPeers) Leave(context.Context) error   { return nil }

@@ -22,6 +22,7 @@ type sim struct {
 	nodes     map[string]*simNode
 	configure func(*Config)
 	request   int
+	peers     *memPeers // what gossip tells everybody
 }
 
 type simNode struct {
@@ -55,7 +56,7 @@ func bubble(t *testing.T, size int, configure func(*Config), test func(s *sim)) 
 }
 
 func newSim(t *testing.T, size int, configure func(*Config)) *sim {
-	s := &sim{t: t, net: newMemNet(), nodes: make(map[string]*simNode), configure: configure}
+	s := &sim{t: t, net: newMemNet(), nodes: make(map[string]*simNode), configure: configure, peers: new(memPeers)}
 	for i := range size {
 		s.add(fmt.Sprintf("n%d", i+1))
 	}
@@ -66,13 +67,14 @@ func (s *sim) add(id string) *simNode {
 	one := &simNode{id: id, stores: raft.NewInmemStore(), disk: new(disk), dir: s.t.TempDir()}
 	s.ids = append(s.ids, id)
 	s.nodes[id] = one
+	s.peers.meet(id)
 	return one
 }
 
 func (s *sim) config(one *simNode) Config {
 	c := Config{
 		NodeID: one.id, DataDir: one.dir, BootstrapExpect: len(s.ids),
-		Network: s.net.Node(one.id), Peers: &memPeers{ids: s.ids},
+		Network: s.net.Node(one.id), Peers: s.peers,
 		Logs: one.stores, Stable: one.stores,
 		Wall: func() time.Time {
 			s.net.mu.Lock()
