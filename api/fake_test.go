@@ -519,7 +519,13 @@ type fixedCluster struct {
 	asked       uint64   // the index that Applied was asked for
 
 	change MembershipChange // the last one
-	refuse error            // what Change says
+	refuse error            // what Change and RotateKey say
+	key    string           // the last one that RotateKey was given
+}
+
+func (f *fixedCluster) RotateKey(_ context.Context, step, key string) (KeyStep, error) {
+	f.key = key
+	return KeyStep{Step: step, Key: "7f52ebefae1bd2b8", Done: []string{"n1"}, Missing: []KeyMissing{}}, f.refuse
 }
 
 func (f *fixedCluster) Change(_ context.Context, c MembershipChange) (MembershipEffect, error) {
@@ -541,6 +547,7 @@ func (f *fixedCluster) Status(context.Context) (Status, error) {
 		Members: []Member{{
 			ID: "n1", HTTPAddr: "127.0.0.1:8081", State: "leader", Role: "voter", Zone: "z1", Voter: true, Healthy: true, FeatureLevel: 2,
 			DiskFreeBytes: 1, DiskSizeBytes: 2, HealthySince: "2026-03-01T12:00:00.000Z", Clock: "2026-03-01T12:00:00.000Z",
+			ClusterKeys: []string{"7f52ebefae1bd2b8"},
 		}},
 	}, f.err
 }

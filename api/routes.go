@@ -47,6 +47,7 @@ func routeTable() []*route {
 		{method: "POST", path: "/cluster/nodes/:id/drain/", handle: changeMember(ActionDrain), writes: true},
 		{method: "DELETE", path: "/cluster/nodes/:id/", handle: changeMember(ActionRemove), writes: true},
 		{method: "POST", path: "/cluster/transfer-leadership/", handle: (*Server).transferLeadership, writes: true},
+		{method: "POST", path: "/cluster/key/:step/", handle: (*Server).rotateKey, writes: true},
 		{method: "POST", path: "/cluster/sweep/", handle: (*Server).sweep, writes: true},
 		{method: "GET", path: "/cluster/snapshot/", handle: (*Server).saveSnapshot},
 		{method: "PUT", path: "/cluster/snapshot/", handle: (*Server).restoreSnapshot, writes: true},

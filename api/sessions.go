@@ -64,6 +64,7 @@ type Cluster interface {
 	// Change changes the membership, through whichever node leads. What is refused is session.ErrNotFound,
 	// session.ErrQuorumAtRisk or session.ErrChangeRefused, and changed nothing.
 	Change(ctx context.Context, c MembershipChange) (MembershipEffect, error)
+	KeyRotation
 	// IsLeader says whether this node leads now.
 	IsLeader() bool
 }
@@ -106,8 +107,10 @@ type Member struct {
 	DiskSizeBytes int64  `json:"disk_size_bytes"`
 	StateHash     string `json:"state_hash"`
 	KeysDigest    string `json:"keys_digest"` // of the keys file
-	Healthy       bool   `json:"healthy"`
-	HealthySince  string `json:"healthy_since,omitempty"` // RFC 3339, by its own clock
-	Clock         string `json:"clock,omitempty"`         // its wall clock when it answered, RFC 3339
-	Detail        string `json:"detail,omitempty"`        // why it is not healthy
+	// ClusterKeys are the names of the cluster keys that it believes, that of the one which it signs with first.
+	ClusterKeys  []string `json:"cluster_keys,omitempty"`
+	Healthy      bool     `json:"healthy"`
+	HealthySince string   `json:"healthy_since,omitempty"` // RFC 3339, by its own clock
+	Clock        string   `json:"clock,omitempty"`         // its wall clock when it answered, RFC 3339
+	Detail       string   `json:"detail,omitempty"`        // why it is not healthy
 }

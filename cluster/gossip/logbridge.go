@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfastdb/holdfast/cluster/quiet"
 )
 
 const (
@@ -25,7 +27,12 @@ type bridge struct {
 	since      time.Time
 	warnings   int
 	suppressed int
+
+	strangers quiet.Log
 }
+
+// otherKey is what memberlist says of a message that none of our keys opens.
+const otherKey = "no installed keys could decrypt the message"
 
 func newBridge(to *slog.Logger) *log.Logger { return log.New(&bridge{to: to}, "", 0) }
 
@@ -39,6 +46,11 @@ func (b *bridge) Write(line []byte) (int, error) {
 		}
 	}
 	text = strings.TrimPrefix(text, "memberlist: ")
+	if strings.Contains(text, otherKey) {
+		_, from, _ := strings.Cut(text, "from=")
+		b.refuse(from)
+		return len(line), nil
+	}
 	suppressed := 0
 	if level == slog.LevelWarn {
 		level, suppressed = b.limit(time.Now())
@@ -49,6 +61,16 @@ func (b *bridge) Write(line []byte) (int, error) {
 	}
 	b.to.Log(context.Background(), level, "gossip", attrs...)
 	return len(line), nil
+}
+
+// refuse tells of a node that sent what none of our keys opens.
+func (b *bridge) refuse(from string) {
+	level := slog.LevelDebug
+	if b.strangers.IsNews(from, time.Now()) {
+		level = slog.LevelWarn
+	}
+	b.to.Log(context.Background(), level, "gossip refused", "from", from,
+		"error", "it is encrypted with another cluster key than those of this node")
 }
 
 // limit turns warnings beyond the bound into debug lines, and says with the next

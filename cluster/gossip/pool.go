@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/holdfastdb/holdfast/cluster/quiet"
 )
 
 // updateTimeout bounds the wait until news about this node are on their way.
@@ -19,6 +21,7 @@ type Pool struct {
 	roster    *roster
 	memory    *memory
 	transport *transport
+	strangers quiet.Log
 	list      *memberlist.Memberlist
 
 	ctx    context.Context // ends with Leave and Close

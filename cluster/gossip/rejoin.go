@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -64,11 +65,21 @@ func (p *Pool) join() {
 	for addr := range p.missing() {
 		tries.Go(func() {
 			if _, err := p.list.Join([]string{addr}); err != nil && p.ctx.Err() == nil {
-				p.c.Logger.Debug("no gossip with an address", "addr", addr, "error", err)
+				p.failed(addr, err)
 			}
 		})
 	}
 	tries.Wait()
+}
+
+// failed tells why nobody was joined at an address. That the node there has
+// another cluster key is news: neither will ever hear the other.
+func (p *Pool) failed(addr string, err error) {
+	if strings.Contains(err.Error(), otherKey) && p.strangers.IsNews(addr, time.Now()) {
+		p.c.Logger.Warn("the node at an address has another cluster key than this one", "addr", addr)
+		return
+	}
+	p.c.Logger.Debug("no gossip with an address", "addr", addr, "error", err)
 }
 
 // contested: others still believe this node at an address that it had before.

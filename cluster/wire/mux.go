@@ -9,6 +9,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/holdfastdb/holdfast/cluster/quiet"
 )
 
 // Authority says who this node is and whom it believes; *pki.Authority is one.
@@ -99,7 +101,7 @@ type Mux struct {
 	greeting []net.Conn
 	accepted int
 	open     map[*Conn]struct{}
-	quiet    quiet
+	quiet    quiet.Log // of refusals
 }
 
 // OpenMux listens. Connections for protocols that nobody serves yet are refused

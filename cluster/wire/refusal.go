@@ -7,47 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"sync"
 	"syscall"
 	"time"
 )
-
-const (
-	// quietFor: one host's refusals are a warning once in this time, and debug
-	// lines else, because whoever reaches the port could fill the log.
-	quietFor = time.Minute
-	// quietHosts may be warned about in that time.
-	quietHosts = 32
-)
-
-// quiet says which refusals are news.
-type quiet struct {
-	mu    sync.Mutex
-	heard map[string]time.Time
-}
-
-// level is that of a line about addr: a warning if it is news.
-func (q *quiet) level(addr net.Addr, now time.Time) slog.Level {
-	host, _, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		host = addr.String()
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.heard == nil {
-		q.heard = make(map[string]time.Time)
-	}
-	for known, at := range q.heard {
-		if now.Sub(at) >= quietFor {
-			delete(q.heard, known)
-		}
-	}
-	if _, known := q.heard[host]; known || len(q.heard) >= quietHosts {
-		return slog.LevelDebug
-	}
-	q.heard[host] = now
-	return slog.LevelWarn
-}
 
 // refuse tells that this node has let somebody in no further.
 func (m *Mux) refuse(from net.Addr, err error) {
@@ -68,7 +30,10 @@ func (m *Mux) level(addr net.Addr, err error) slog.Level {
 	if isBroken(err) {
 		return slog.LevelDebug
 	}
-	return m.quiet.level(addr, time.Now())
+	if !m.quiet.IsNews(addr.String(), time.Now()) {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
 }
 
 func isBroken(err error) bool {

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/holdfastdb/holdfast/cluster/pki"
 )
@@ -81,23 +80,6 @@ func TestAPortThatIsOnlyLookedAtIsNoNews(t *testing.T) {
 	until(t, "the end", func() bool { return b.Stats().Failed == 1 })
 	if log.lines("level=WARN") != 0 {
 		t.Error("a warning")
-	}
-}
-
-func TestQuietForgetsHostsAndHasALimit(t *testing.T) {
-	var q quiet
-	now := time.Unix(1<<30, 0)
-	at := func(n byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, n), Port: int(n)} }
-	for n := range byte(quietHosts) {
-		if q.level(at(n), now) != slog.LevelWarn {
-			t.Fatalf("host %d is no news", n)
-		}
-	}
-	if q.level(at(0), now) != slog.LevelDebug || q.level(at(quietHosts), now) != slog.LevelDebug {
-		t.Error("a host twice, or one host too many")
-	}
-	if q.level(at(quietHosts), now.Add(quietFor)) != slog.LevelWarn || len(q.heard) != 1 {
-		t.Error("hosts are never forgotten")
 	}
 }
 

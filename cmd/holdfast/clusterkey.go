@@ -16,9 +16,9 @@ import (
 )
 
 func (p *program) clusterKeyGroup() *cobra.Command {
-	cmd := p.group("cluster-key", "make the one secret that the nodes of a cluster share")
+	cmd := p.group("cluster-key", "make and change the one secret that the nodes of a cluster share")
 	out := ""
-	cmd.AddCommand(p.command(verb{
+	cmd.AddCommand(p.rotateVerb(), p.command(verb{
 		use: "create", short: "draw a cluster key into a new file; give every node a copy of it",
 		flags: func(f *pflag.FlagSet) {
 			f.StringVar(&out, "out", "", "the file to make, mode 0600; one that is there is left alone")

@@ -45,6 +45,19 @@ const patience = time.Minute
 // after a restart.
 func startProcesses(t *testing.T, size int, extra ...string) *processCluster {
 	t.Helper()
+	c := newProcesses(t, size, extra...)
+	for _, n := range c.nodes {
+		n.start()
+	}
+	for _, n := range c.nodes {
+		n.awaitReady()
+	}
+	return c
+}
+
+// newProcesses makes a cluster whose nodes are not started yet.
+func newProcesses(t *testing.T, size int, extra ...string) *processCluster {
+	t.Helper()
 	files, err := openDevFiles(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -72,12 +85,6 @@ func startProcesses(t *testing.T, size int, extra ...string) *processCluster {
 		c.nodes = append(c.nodes, n)
 	}
 	t.Cleanup(c.end)
-	for _, n := range c.nodes {
-		n.start()
-	}
-	for _, n := range c.nodes {
-		n.awaitReady()
-	}
 	return c
 }
 
