@@ -127,7 +127,7 @@ func (b *brought) read(now time.Time) (material, error) {
 	if err != nil {
 		return material{}, err
 	}
-	if err := checkMode(stat.Mode()); err != nil {
+	if err := checkMode(stat); err != nil {
 		return material{}, fmt.Errorf("%s %w: run chmod 600 %s", b.files.Key, err, b.files.Key)
 	}
 	pem, err := os.ReadFile(b.files.CA)

@@ -18,7 +18,8 @@ const maxKeys = 16
 // and encrypts with; all of them are believed.
 //
 // A file that its group or others may read is refused: the key is all that stands
-// between them and the cluster. Errors name file and line, never the content.
+// between them and the cluster. Only a file of root's may be read by its group, by
+// a process that is not root's. Errors name file and line, never the content.
 func ParseKeyFile(path string) ([]Key, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -32,7 +33,7 @@ func ParseKeyFile(path string) ([]Key, error) {
 	if stat.IsDir() {
 		return nil, fmt.Errorf("cluster key file %s is a directory", path)
 	}
-	if err := checkMode(stat.Mode()); err != nil {
+	if err := checkMode(stat); err != nil {
 		return nil, fmt.Errorf("cluster key file %s %w: run chmod 600 %s", path, err, path)
 	}
 	keys, err := ReadKeys(file)

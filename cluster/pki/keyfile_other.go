@@ -8,6 +8,6 @@ import (
 )
 
 // checkMode has nothing to look at: the mode says nothing here.
-func checkMode(fs.FileMode) error { return nil }
+func checkMode(fs.FileInfo) error { return nil }
 
 func keepOwner(*os.File, fs.FileInfo) error { return nil }

@@ -28,6 +28,7 @@ var pluginWords = [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}
 type checkFlags struct {
 	remote
 	timeout time.Duration
+	live    bool
 	limits  limits
 }
 
@@ -35,6 +36,7 @@ func (c *checkFlags) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.addrs, "addr", []string{defaultAddr}, "nodes to look at, HOST:PORT or a URL, separated by commas")
 	f.StringVar(&c.key, "key", "", "operator key, for what only /cluster/status knows; better in "+envName("key"))
 	f.DurationVar(&c.timeout, "timeout", 10*time.Second, "for the whole check")
+	f.BoolVar(&c.live, "live", false, "ask only whether the process of each --addr runs, as a container's health check must: never for the quorum")
 	c.limits.flags(f)
 }
 
@@ -70,9 +72,32 @@ func (p *program) checkVerb() *cobra.Command {
 func (p *program) check(ctx context.Context, c *checkFlags) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	if c.live {
+		return p.sayPlugin(c.lifeless(ctx), nil, nil)
+	}
 	seen, unknown := c.look(ctx)
 	findings, figures := c.limits.judge(seen, time.Now())
 	return p.sayPlugin(findings, figures, unknown)
+}
+
+// lifeless lists the nodes whose /livez does not answer 200. A node that has lost the quorum is alive: whoever ends it
+// because of that takes from the cluster the vote that it waits for.
+func (c *checkFlags) lifeless(ctx context.Context) (findings []finding) {
+	for _, addr := range c.addrs {
+		base, err := baseURL(addr)
+		if err == nil {
+			var answer *http.Response
+			if answer, _, err = fetch(ctx, base+"/livez"); err == nil && answer.StatusCode != http.StatusOK {
+				err = fmt.Errorf("status %d", answer.StatusCode)
+			}
+		}
+		if err != nil {
+			findings = append(findings, finding{level: bad, what: "live", text: fmt.Sprintf("%s: /livez: %v", addr, err)})
+			continue
+		}
+		findings = append(findings, finding{what: "live", text: addr + " is alive"})
+	}
+	return findings
 }
 
 // look asks every node for what it shows to anybody, and with a key one of those that live for the whole cluster. The

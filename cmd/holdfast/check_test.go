@@ -154,6 +154,18 @@ func TestCheckIsAMonitoringPlugin(t *testing.T) {
 }
 
 // A node that takes the connection and says nothing is a node that is down, and must not keep the others from being heard.
+func TestCheckLiveAsksForNoQuorum(t *testing.T) {
+	lonely := shown{notReady: true}
+	if code, line := plugin(t, "", []string{"--live"}, lonely); code != pluginOK || !strings.Contains(line, "is alive") {
+		t.Errorf("a node without a quorum: %d %q", code, line)
+	}
+	for name, dead := range map[string]http.Handler{"nobody": nil, "something else": http.NotFoundHandler()} {
+		if code, line := plugin(t, "", []string{"--live"}, lonely, dead); code != pluginCritical || !strings.Contains(line, "/livez") {
+			t.Errorf("%s: %d %q", name, code, line)
+		}
+	}
+}
+
 func TestCheckEndsInTimeWhenANodeHangs(t *testing.T) {
 	released := make(chan struct{})
 	hanging := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
