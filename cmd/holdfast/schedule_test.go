@@ -45,8 +45,8 @@ func namesIn(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// running runs a schedule for a while of the bubble's clock, and ends it.
-func running(t *testing.T, s *schedule, d time.Duration) {
+// scheduleFor runs a schedule for a while of the bubble's clock, and ends it.
+func scheduleFor(t *testing.T, s *schedule, d time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -73,21 +73,21 @@ func TestAScheduleCountsFromTheNewestArchiveAndKeepsTheLast(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s, _ := newTestSchedule(dir, time.Hour, 3)
-		running(t, s, 30*time.Minute)
+		scheduleFor(t, s, 30*time.Minute)
 		if got := own(); len(got) != 1 || got[0] != "holdfast-000000000000feed-1-20000101T000000Z.archive" {
 			t.Fatalf("at once: %v", got)
 		}
 		// A restart neither doubles nor skips: the next one is due when it would have been.
 		again, _ := newTestSchedule(dir, time.Hour, 3)
-		running(t, again, 29*time.Minute)
+		scheduleFor(t, again, 29*time.Minute)
 		if got := own(); len(got) != 1 || again.last.Load() == nil {
 			t.Fatalf("after a restart, too soon: %v", got)
 		}
-		running(t, again, time.Minute+time.Second)
+		scheduleFor(t, again, time.Minute+time.Second)
 		if got := own(); len(got) != 2 {
 			t.Fatalf("after a restart, when it is due: %v", got)
 		}
-		running(t, again, 5*time.Hour)
+		scheduleFor(t, again, 5*time.Hour)
 		got := own()
 		if len(got) != 3 || !strings.Contains(got[0], "T040000Z") || again.made.Load() != 6 || again.fails.Load() != 0 {
 			t.Fatalf("after five hours: %v, %d made", got, again.made.Load())
@@ -116,12 +116,12 @@ func TestAScheduledArchiveThatFailsLeavesNothingAndIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, fail := newTestSchedule(dir, time.Hour, 3)
 		*fail = errors.New("no leader")
-		running(t, s, 2*time.Minute+time.Second)
+		scheduleFor(t, s, 2*time.Minute+time.Second)
 		if got := namesIn(t, dir); len(got) != 0 || s.fails.Load() != 3 || s.made.Load() != 0 {
 			t.Errorf("%v, %d failures", got, s.fails.Load())
 		}
 		*fail = nil
-		running(t, s, time.Second)
+		scheduleFor(t, s, time.Second)
 		if got := namesIn(t, dir); len(got) != 1 {
 			t.Errorf("%v", got)
 		}
