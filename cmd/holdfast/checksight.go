@@ -94,6 +94,13 @@ func (s sight) certificate(now time.Time) (time.Duration, string, bool) {
 // disk is the smallest free part of a disk, in percent.
 func (s sight) disk() (int, string, bool) {
 	w := worstOf[int]{lowIsBad: true}
+	if s.status != nil {
+		for _, m := range s.status.Members {
+			if m.State != stateDown && m.DiskSizeBytes > 0 {
+				w.add(int(m.DiskFreeBytes*100/m.DiskSizeBytes), m.ID)
+			}
+		}
+	}
 	for _, n := range s.nodes {
 		free, known := n.least(seriesDiskFree)
 		size, alsoKnown := n.least(seriesDiskSize)

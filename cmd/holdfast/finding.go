@@ -34,3 +34,12 @@ func worst(findings []finding) level {
 	}
 	return l
 }
+
+// warning and failure are findings with something to do.
+func warning(what, remedy, format string, args ...any) finding {
+	return finding{level: doubtful, what: what, text: fmt.Sprintf(format, args...), remedy: remedy}
+}
+
+func failure(what, remedy, format string, args ...any) finding {
+	return finding{level: bad, what: what, text: fmt.Sprintf(format, args...), remedy: remedy}
+}

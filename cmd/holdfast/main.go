@@ -89,7 +89,7 @@ func (p *program) root() *cobra.Command {
 		p.serverVerb(), p.devVerb(),
 		p.clusterGroup(), p.sessionsGroup(), p.eventsGroup(), p.cleanupVerb(),
 		p.keysGroup(), p.clusterKeyGroup(), p.snapshotGroup(),
-		p.checkVerb(), p.benchVerb(), p.versionVerb(),
+		p.checkVerb(), p.doctorVerb(), p.benchVerb(), p.versionVerb(),
 	)
 	return root
 }

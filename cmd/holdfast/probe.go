@@ -22,7 +22,8 @@ import (
 // probed is what one node shows to anybody: its health pages, its metrics, its certificate.
 type probed struct {
 	addr  string
-	fault error // why it is not known to live; nil if it does
+	id    string // as the node names itself; empty if it does not answer
+	fault error  // why it is not known to live; nil if it does
 	ready bool
 	leads bool
 	// failing are the checks of /readyz that say no.
@@ -60,6 +61,7 @@ func probeOne(ctx context.Context, addr string) probed {
 		p.fault = fmt.Errorf("%s does not answer: %w", addr, err)
 		return p
 	}
+	p.id = live.Header.Get("Holdfast-Node")
 	p.clock(live.Header.Get("Date"), sent, time.Now())
 	if live.StatusCode != http.StatusOK {
 		p.fault = fmt.Errorf("%s answers /livez with %d", addr, live.StatusCode)
@@ -78,6 +80,9 @@ func probeOne(ctx context.Context, addr string) probed {
 	}
 	return p
 }
+
+// name is the node's own, or its address.
+func (p *probed) name() string { return orElse(p.id, p.addr) }
 
 // health asks whether the node may serve and whether it leads. One that does not answer is not ready.
 func (p *probed) health(ctx context.Context, base string) {

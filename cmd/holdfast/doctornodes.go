@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	seriesHTTPCertificate = "holdfast_http_certificate_not_after_timestamp_seconds"
+	seriesClusterKey      = "holdfast_cluster_key_info"
+	seriesDiskLow         = "holdfast_disk_low"
+	seriesTableBytes      = "holdfast_storage_file_bytes"
+	seriesOpenFiles       = "process_open_fds"
+	seriesMaxFiles        = "process_max_fds"
+	seriesAppend          = "holdfast_cluster_log_append_duration_seconds"
+	seriesTableFreePages  = "holdfast_storage_file_free_pages"
+
+	pageBytes       = 4096
+	compactionWorth = 256 << 20 // bytes that would be given back
+)
+
+// nodeFindings judges what each node shows of itself: its metrics, its certificate, its clock.
+func nodeFindings(s sight, now time.Time) []finding {
+	return slices.Concat(unseenMetrics(s), certificatesFound(s, now), clusterKeysFound(s), lowDisks(s), compactions(s), processesFound(s), datesFound(s))
+}
+
+func unseenMetrics(s sight) []finding {
+	var without []string
+	for _, n := range s.nodes {
+		if n.fault == nil && n.metrics == nil {
+			without = append(without, n.name())
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	return []finding{warning("metrics", "ask at --admin-addr: certificates, keys and files of these nodes were not looked at", "not shown at the address that was asked: %s", strings.Join(without, ", "))}
+}
+
+func certificatesFound(s sight, now time.Time) []finding {
+	var found []finding
+	first := worstOf[time.Duration]{lowIsBad: true}
+	add := func(whose string, until time.Time, remedy string) {
+		left := until.Sub(now)
+		first.add(left, whose)
+		switch {
+		case left < certificateNow:
+			found = append(found, failure("certificate", remedy, "%s ends in %s", whose, days(left)))
+		case left < 7*24*time.Hour:
+			found = append(found, warning("certificate", remedy, "%s ends in %s", whose, days(left)))
+		}
+	}
+	for _, n := range s.nodes {
+		const renew = "renew it, and send SIGHUP to the server"
+		until, ok := n.least(seriesHTTPCertificate)
+		if ok && until > 0 {
+			add("the HTTP certificate of "+n.name(), time.Unix(int64(until), 0), renew)
+		} else if !n.tlsUntil.IsZero() {
+			add("the HTTP certificate of "+n.name(), n.tlsUntil, renew)
+		}
+		if until, ok := n.least(seriesCertificate); ok {
+			add("the certificate between nodes of "+n.name(), time.Unix(int64(until), 0),
+				"one's own is to be replaced; one that the node makes is renewed ten days before its end: look at its clock and its log")
+		}
+	}
+	if found == nil && first.ok {
+		found = append(found, well("certificate", "the first to end, %s, is good for %s", first.who, days(first.value)))
+	}
+	return found
+}
+
+// clusterKeysFound compares the names of the cluster keys that the nodes hold valid.
+func clusterKeysFound(s sight) []finding {
+	held := make(map[string][]string)
+	most := 0
+	for _, n := range s.nodes {
+		var keys []string
+		for _, m := range n.metrics[seriesClusterKey].GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			keys = append(keys, fmt.Sprintf("%s (%s)", labels["key"], labels["use"]))
+		}
+		if keys == nil {
+			continue
+		}
+		slices.Sort(keys)
+		most = max(most, len(keys))
+		set := strings.Join(keys, ", ")
+		held[set] = append(held[set], n.name())
+	}
+	const finish = "finish the rotation: holdfast cluster-key rotate"
+	switch {
+	case len(held) == 0:
+		return nil
+	case len(held) > 1:
+		var texts []string
+		for set, names := range held {
+			texts = append(texts, fmt.Sprintf("%s: %s", strings.Join(names, ", "), set))
+		}
+		slices.Sort(texts)
+		return []finding{warning("cluster-key", finish, "the nodes hold different keys: %s", strings.Join(texts, "; "))}
+	case most > 1:
+		return []finding{warning("cluster-key", finish+"; as long as the old key is valid, whoever has it can be any node", "%d keys are valid", most)}
+	}
+	return []finding{well("cluster-key", "all nodes that show theirs hold the same")}
+}
+
+func lowDisks(s sight) []finding {
+	var found []finding
+	for _, n := range s.nodes {
+		if low, ok := n.most(seriesDiskLow); ok && low > 0 {
+			found = append(found, failure("disk", "make room: it refuses logins and patches until then", "%s is below --disk-low-bytes", n.name()))
+		}
+	}
+	return found
+}
+
+// compactions finds tables that are much larger than what is in them.
+func compactions(s sight) []finding {
+	var found []finding
+	for _, n := range s.nodes {
+		size, known := n.most(seriesTableBytes)
+		pages, alsoKnown := n.most(seriesTableFreePages)
+		if free := pages * pageBytes; known && alsoKnown && free > compactionWorth && free > size/2 {
+			found = append(found, warning("compact", "stop the node, run holdfast compact on its data directory, start it: one node at a time",
+				"%.0f of %.0f MiB of the table of %s hold nothing", free/(1<<20), size/(1<<20), n.name()))
+		}
+	}
+	return found
+}
+
+// processesFound looks at what each server has seen of its machine since it was started.
+func processesFound(s sight) []finding {
+	var found []finding
+	for _, n := range s.nodes {
+		open, known := n.most(seriesOpenFiles)
+		limit, alsoKnown := n.most(seriesMaxFiles)
+		if known && alsoKnown && open > limit*8/10 {
+			found = append(found, warning("open-files", "raise its limit (LimitNOFILE in the unit), or lower --max-conns", "%s has %.0f files open of %.0f that it may", n.name(), open, limit))
+		}
+		for _, m := range n.metrics[seriesAppend].GetMetric() {
+			appends := m.GetHistogram()
+			if appends.GetSampleCount() == 0 {
+				continue
+			}
+			mean := secondsOf(appends.GetSampleSum() / float64(appends.GetSampleCount()))
+			if mean >= slowMedian {
+				found = append(found, warning("fsync", "run holdfast doctor on that machine: every write waits for it on a majority of the nodes", "an append to the log of %s takes %s on average", n.name(), mean.Round(time.Microsecond)))
+			}
+		}
+	}
+	return found
+}
+
+// datesFound compares the clocks of nodes where the cluster does not: only differences that the header Date shows in
+// spite of its whole seconds.
+func datesFound(s sight) []finding {
+	if s.status != nil {
+		return nil
+	}
+	var found []finding
+	for _, n := range s.nodes {
+		if n.fault != nil || n.clockError < 0 {
+			continue
+		}
+		if off := n.clockAhead.Abs() - n.clockError; off > clocksApart {
+			found = append(found, warning("clocks", "run chronyd or systemd-timesyncd on both", "the clock of %s is at least %s from this machine's", n.name(), off.Round(time.Second)))
+		}
+	}
+	return found
+}
