@@ -20,6 +20,7 @@ type Figures struct {
 	// WholeMetas is 2, or 1 where one of the two meta pages is damaged: bbolt goes
 	// on from the other one, which may be one transaction older.
 	WholeMetas int
+	Buckets    []string // in their order
 }
 
 // FreeBytes is what Compact would win, about.
@@ -52,7 +53,7 @@ func Check(path string, fn func(bucket string, key, value []byte) error) (Figure
 	}
 	w := &walker{file: file, meta: newest, seen: make([]uint64, newest.pages/64+1), fn: fn}
 	err = w.root()
-	figures.Used = w.used + firstPage
+	figures.Used, figures.Buckets = w.used+firstPage, w.buckets
 	if err != nil {
 		return figures, err
 	}
@@ -67,11 +68,12 @@ const maxDepth = 48
 
 // walker walks one file.
 type walker struct {
-	file io.ReaderAt
-	meta meta
-	seen []uint64 // a bit for each page
-	used int64
-	fn   func(bucket string, key, value []byte) error
+	file    io.ReaderAt
+	meta    meta
+	seen    []uint64 // a bit for each page
+	used    int64
+	buckets []string
+	fn      func(bucket string, key, value []byte) error
 	// buffers has one for each level of a tree: what a page holds is used until
 	// all below it has been walked.
 	buffers [maxDepth + 1][]byte
@@ -94,6 +96,7 @@ func (w *walker) root() error {
 		if !e.bucket {
 			return fmt.Errorf("a pair that is in no bucket: %w", ErrDamaged)
 		}
+		w.buckets = append(w.buckets, string(e.key))
 		buckets = append(buckets, bucket{bytes.Clone(e.key), bytes.Clone(e.value)})
 		return nil
 	})

@@ -48,6 +48,11 @@ func (n *Node) appliedOn(ctx context.Context, id raft.ServerID, index uint64) er
 	if string(id) == n.cfg.NodeID {
 		return n.mark.wait(ctx, index)
 	}
+	if n.machine.Cluster() == 0 { // this node has applied nothing yet, and does not know its cluster
+		if err := n.mark.wait(ctx, index); err != nil {
+			return err
+		}
+	}
 	body := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, n.machine.Cluster()), index)
 	_, err := n.call(ctx, string(id), methodApplied, body)
 	return err

@@ -58,10 +58,12 @@ var (
 	// ErrDisk: the log, the table or the machine did not finish within the disk
 	// timeout, or failed.
 	ErrDisk = errors.New("the disk failed or hangs")
-	// ErrCorrupt: an entry of the log does not match its checksum.
+	// ErrCorrupt: the log's file is not what was written, or not of this table.
 	ErrCorrupt = errors.New("the log is corrupt")
-	// ErrMachine: the machine could not apply an entry. Where its table is damaged,
-	// the data directory must be removed; the node then joins again.
+	// ErrIdentity: identity.json is not what was written. Only Open returns it.
+	ErrIdentity = errors.New("the file is damaged")
+	// ErrMachine: the machine could not apply an entry: its table is damaged, or the
+	// entry is of a newer release.
 	ErrMachine = errors.New("the state cannot be carried on")
 	// ErrDiverged: this node's state differs from the leader's.
 	ErrDiverged = errors.New("this node's state differs from the cluster's")

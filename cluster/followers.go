@@ -180,7 +180,7 @@ func (n *Node) obey(leader string, a askAnswer) error {
 	case a.verdict&verdictRemoved != 0:
 		return fmt.Errorf("%w: leader %s, term %d", ErrRemoved, leader, a.term)
 	case a.verdict&verdictDiverged != 0:
-		return fmt.Errorf("%w: leader %s compared the state hashes; remove the data directory and let this node join again",
+		return fmt.Errorf("%w: leader %s compared the state hashes",
 			ErrDiverged, leader)
 	}
 	return nil

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 )
 
@@ -30,6 +32,9 @@ type identity struct {
 	// Pending the one of them that was installed and has not been the first yet.
 	Keys    []string `json:"keys,omitempty"`
 	Pending string   `json:"pending_key,omitempty"`
+	// Sum is a CRC-32C of the file's bytes, 8 hex digits, where these count as
+	// zeros. A file of an older release has none.
+	Sum string `json:"sum,omitempty"`
 }
 
 // follow is the identity under the keys that are valid now, or not ok if the
@@ -71,7 +76,7 @@ func claim(dir, nodeID string, keys []string) (identity, error) {
 	}
 	found, err := decodeIdentity(raw)
 	if err != nil {
-		return identity{}, fmt.Errorf("data directory %s: %s %w", dir, identityFile, err)
+		return identity{}, fmt.Errorf("data directory %s: %s: %w", dir, identityFile, err)
 	}
 	if found.NodeID != nodeID {
 		return identity{}, fmt.Errorf("data directory %s belongs to node %q, this node is %q", dir, found.NodeID, nodeID)
@@ -81,7 +86,7 @@ func claim(dir, nodeID string, keys []string) (identity, error) {
 		return identity{}, fmt.Errorf("data directory %s belongs to the cluster of key %s, this node's key is of %s",
 			dir, found.Cluster, keys[0])
 	}
-	if next.Cluster == found.Cluster && next.Pending == found.Pending && slices.Equal(next.Keys, found.Keys) {
+	if found.Sum != "" && next.Cluster == found.Cluster && next.Pending == found.Pending && slices.Equal(next.Keys, found.Keys) {
 		return found, nil
 	}
 	return next, writeIdentity(dir, next)
@@ -118,28 +123,40 @@ func (n *Node) wantsVote() bool { return n.cfg.Role == RoleVoter && !n.nonVoter.
 func decodeIdentity(raw []byte) (identity, error) {
 	var found identity
 	if err := json.Unmarshal(raw, &found); err != nil {
-		return identity{}, fmt.Errorf("is damaged: %w", err)
+		return identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
 	}
 	switch {
-	case found.Format > identityFormat:
+	case found.Format > identityFormat && (found.Sum == "" || found.Sum == identitySum(raw)):
 		return identity{}, fmt.Errorf("has format %d, this program knows %d: it was written by a newer version",
 			found.Format, identityFormat)
-	case found.Format < 1:
-		return identity{}, fmt.Errorf("is damaged: format %d", found.Format)
+	case found.Format != identityFormat:
+		return identity{}, fmt.Errorf("%w: format %d", ErrIdentity, found.Format)
 	case !nodeIDPattern.MatchString(found.NodeID):
-		return identity{}, fmt.Errorf("is damaged: node id %q", found.NodeID)
+		return identity{}, fmt.Errorf("%w: node id %q", ErrIdentity, found.NodeID)
+	case found.Sum != "" && found.Sum != identitySum(raw):
+		return identity{}, fmt.Errorf("%w: the sum of its bytes is %s", ErrIdentity, identitySum(raw))
 	}
 	return found, nil
 }
 
+var sumMember = regexp.MustCompile(`"sum": "[^"]*"`)
+
+func identitySum(raw []byte) string {
+	blank := sumMember.ReplaceAll(raw, []byte(`"sum": "00000000"`))
+	return fmt.Sprintf("%08x", crc32.Checksum(blank, crcTable))
+}
+
 // writeIdentity survives a power cut at any moment: the file is whole or not there.
 func writeIdentity(dir string, id identity) error {
+	id.Sum = "00000000"
 	raw, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
 	}
+	raw = append(raw, '\n')
+	raw = sumMember.ReplaceAll(raw, fmt.Appendf(nil, `"sum": "%s"`, identitySum(raw)))
 	path := filepath.Join(dir, identityFile)
-	if err := writeSynced(path+".new", append(raw, '\n')); err != nil {
+	if err := writeSynced(path+".new", raw); err != nil {
 		return fmt.Errorf("write %s: %w", identityFile, err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,8 @@ type Node struct {
 	mux       *wire.Mux                   // nil with an injected Network
 	pool      atomic.Pointer[gossip.Pool] // the same
 	authority atomic.Pointer[pki.Keyed]   // the same
-	logs      raft.LogStore
-	stable    raft.StableStore
+	logs      *logStore
+	stable    *stableStore
 	logCache  *logCache
 	snapshots *snapshotStore
 	watch     *watchdog
@@ -170,10 +171,10 @@ func (n *Node) openStores() error {
 		logs, stable = file, file
 	}
 	store := newLogStore(logs, n.cfg.LogCacheBytes, n.watch, n.stop)
-	store.ahead = n.sendAhead
+	store.ahead, store.end = n.sendAhead, n.endRaft
 	store.appended = func(took time.Duration) { n.metrics.appends.Observe(took.Seconds()) }
 	n.logs, n.logCache = store, store.cache
-	n.stable = &stableStore{StableStore: stable, watch: n.watch, fail: n.stop}
+	n.stable = &stableStore{StableStore: stable, watch: n.watch, fail: n.stop, end: n.endRaft}
 	spool, err := openSpool(n.cfg.DataDir)
 	if err != nil {
 		return err
@@ -202,10 +203,32 @@ func (n *Node) checkStores() error {
 		return fmt.Errorf("read the log: %w", err)
 	}
 	if durable, _, _, _ := n.machine.Durable(); first > durable+1 {
-		return fmt.Errorf("the log begins at %d and the table ends at %d: the table is not the one that belongs to this log; "+
-			"remove the data directory and let this node join again", first, durable)
+		return fmt.Errorf("%w: the log begins at %d and the table ends at %d: the table is not the one that belongs to this log",
+			ErrCorrupt, first, durable)
 	}
-	return nil
+	// All of it, before Raft sees any: Raft panics at an entry that it cannot read.
+	if _, err := n.logs.scrub(n.ctx, n.durable, func() {}); err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	_, last, err := n.logs.ends()
+	if err != nil {
+		return fmt.Errorf("read the log: %w", err)
+	}
+	var newest raft.Log
+	if last > 0 {
+		if err := n.logs.reread(last, &newest); err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+	}
+	return n.stable.recall(newest)
+}
+
+// endRaft ends the goroutine of Raft's that has met what this node stops for: the
+// library would panic with it, and the process would end without its reason.
+func (n *Node) endRaft() {
+	if n.raft.Load() != nil {
+		runtime.Goexit()
+	}
 }
 
 // startRaft opens the transport and starts Raft. The caller holds n.starting.
@@ -228,7 +251,11 @@ func (n *Node) startRaft() error {
 		machine: n.machine, mark: n.mark, clock: &n.clock, hashes: &n.hashes, watch: n.watch,
 		snapshots: n.snapshots, fail: n.stop,
 	}
-	r, err := raft.NewRaft(config, fsm, n.logs, n.stable, n.snapshots, g)
+	var r *raft.Raft
+	err = sound(func() (err error) {
+		r, err = raft.NewRaft(config, fsm, n.logs, n.stable, n.snapshots, g)
+		return err
+	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), g.Close())
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -77,7 +78,11 @@ func (f *raftFSM) applyOne(l *raft.Log) (answer any) {
 	e, err := decodeEntry(l.Data)
 	if err != nil {
 		f.halted.Store(true)
-		f.fail(fmt.Errorf("%w: entry %d: %w", ErrCorrupt, l.Index, err))
+		if errors.Is(err, errEntryVersion) { // it is whole
+			f.fail(fmt.Errorf("%w: apply entry %d: %w: upgrade this node", ErrMachine, l.Index, err))
+		} else {
+			f.fail(fmt.Errorf("%w: entry %d: %w", ErrCorrupt, l.Index, err))
+		}
 		return errHalted
 	}
 	var replies [][]byte

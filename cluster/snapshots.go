@@ -187,8 +187,7 @@ func (s *snapshotStore) installed(index uint64) {
 	s.mu.Unlock()
 	last, err := s.logs.LastIndex()
 	if again && err == nil && last > index {
-		s.fail(fmt.Errorf("%w: the archive of index %d was sent twice and the log ends at %d: "+
-			"remove the data directory and let this node join again", ErrDiverged, index, last))
+		s.fail(fmt.Errorf("%w: the archive of index %d was sent twice and the log ends at %d", ErrDiverged, index, last))
 	}
 }
 

@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"github.com/holdfastdb/holdfast/boltfile"
 )
@@ -36,6 +38,9 @@ func inspect(path string, log *slog.Logger) error {
 	case err != nil:
 		return err
 	}
+	if b := figures.Buckets; slices.Contains(b, string(dataBucket)) != slices.Contains(b, string(metaBucket)) {
+		return fmt.Errorf("it holds the buckets %q: %w", b, ErrCorrupt)
+	}
 	if figures.WholeMetas == 1 {
 		log.Warn("one of two meta pages is damaged: going on from the other one", "file", path)
 	}
@@ -44,8 +49,11 @@ func inspect(path string, log *slog.Logger) error {
 
 // verify checks one pair of a table's file.
 func verify(bucket string, key, stored []byte) error {
+	if bucket == string(metaBucket) && !bytes.Equal(key, formatKey) && !bytes.Equal(key, pointKey) {
+		return fmt.Errorf("an unknown key %x: %w", key, ErrCorrupt)
+	}
 	if bucket != string(dataBucket) {
-		return nil // the point is checked where it is read
+		return nil // format and point are checked where they are read
 	}
 	_, err := unseal(key, stored)
 	return err
