@@ -71,7 +71,7 @@ func (n *Node) openPeers() error {
 	pool, err := gossip.Open(gossip.Config{
 		NodeID: n.cfg.NodeID, BindAddr: n.cfg.GossipAddr, AdvertiseAddr: n.cfg.GossipAdvertiseAddr, Join: n.cfg.Join, Keys: gossipKeys(n.keyring.state.Load().keys),
 		Meta:      gossip.Meta{ID: n.cfg.NodeID, Cluster: n.machine.Cluster(), ClusterAddr: n.cfg.AdvertiseAddr, Feature: known},
-		PeersFile: filepath.Join(n.cfg.DataDir, "peers.json"),
+		PeersFile: filepath.Join(n.cfg.DataDir, PeersFile),
 		Logger:    n.log,
 	})
 	if err != nil {

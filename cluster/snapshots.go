@@ -45,7 +45,7 @@ type snapshotCounts struct {
 // openSpool makes an empty directory for archives on their way. What a crash
 // left there is of no use to anybody.
 func openSpool(dataDir string) (string, error) {
-	dir := filepath.Join(dataDir, "spool")
+	dir := filepath.Join(dataDir, SpoolDir)
 	if err := os.RemoveAll(dir); err != nil {
 		return "", fmt.Errorf("clear the spool: %w", err)
 	}

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -219,42 +217,5 @@ func TestANewKeyCountsAfterSIGHUPAndTheDifferenceBetweenNodesIsSeen(t *testing.T
 	}
 	if keysDiffer(c.nodes[1].status()) {
 		t.Error("all nodes have read the same keys, and one says otherwise")
-	}
-}
-
-func TestANodeWhoseTableIsDamagedStopsAndSaysWhy(t *testing.T) {
-	c := startProcesses(t, 3)
-	marker := "a-marker-to-be-damaged"
-	session := c.nodes[0].create(`{"k":"` + marker + `"}`)
-	damaged := c.others(c.leader())[0]
-	damaged.stopWell() // flushes
-	path := filepath.Join(damaged.dir, "table.db")
-	file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(file, []byte(marker)) {
-		t.Fatal("the session is not in the table's file")
-	}
-	if err := os.WriteFile(path, bytes.ReplaceAll(file, []byte(marker), []byte("A-marker-to-be-damaged")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	damaged.start()
-	damaged.awaitReady()
-	// An error of the connection is well, too: the node ends while it answers.
-	if got, err := damaged.request("GET", "/api/sessions/current/", session, ""); err == nil && got.status < 500 {
-		t.Errorf("a damaged session: %v", got)
-	}
-	if err := damaged.process.Wait(); err == nil || damaged.process.ProcessState.ExitCode() != exitFailed {
-		t.Errorf("ended with %v", err)
-	}
-	damaged.process = nil
-	if !damaged.said("remove this node's data directory") {
-		t.Error("it does not say why")
-	}
-	for _, n := range c.others(damaged) {
-		if got := n.ask("GET", "/api/sessions/current/", session, "", "Holdfast-Consistency", "strong"); got.status != http.StatusOK {
-			t.Errorf("%s: %v", n.id, got)
-		}
 	}
 }

@@ -14,6 +14,25 @@ import (
 // Run serves until ctx ends, and then drains: see drain.go. It returns nil after a drain, and the reason if this node
 // found that it cannot go on. Close is still to be called.
 func (s *Server) Run(ctx context.Context) error {
+	err := s.run(ctx)
+	if err == nil {
+		err = s.node.Err() // while it drained
+	}
+	select {
+	case also := <-s.broken:
+		if isDamage(also) && !isDamage(err) {
+			err = errors.Join(err, also)
+		}
+	default:
+	}
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("this node stopped itself: %w", s.condemn(s.examine(err)))
+}
+
+// run returns nil after a drain, or what this node cannot go on with.
+func (s *Server) run(ctx context.Context) error {
 	life, end := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -34,11 +53,11 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.drain()
-		return s.node.Err()
+		return nil
 	case <-s.drainAsked:
 		s.log.Info("an operator asked that this node drain")
 		s.drain()
-		return s.node.Err()
+		return nil
 	case reason = <-s.broken:
 	case <-s.node.Done():
 		reason = s.node.Err()
@@ -48,7 +67,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = s.api.Shutdown(stop)
-	return fmt.Errorf("this node stopped itself: %w", reason)
+	return reason
 }
 
 // serveAdmin serves /metrics and pprof, if they have an address of their own.

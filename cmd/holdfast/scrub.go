@@ -23,7 +23,7 @@ func (s *Server) scrub(ctx context.Context) {
 			return
 		case err != nil:
 			s.scrubbed.failures.Add(1)
-			s.tableFailed(err)
+			s.fail(err)
 			return
 		}
 		s.scrubbed.succeed(time.Now())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,12 +54,12 @@ func Open(cfg Config, log *slog.Logger, registry *prometheus.Registry) (_ *Serve
 	s := &Server{cfg: cfg, log: log, registry: registry, broken: make(chan error, 1), drainAsked: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			err = errors.Join(s.condemn(err), s.Close())
 		}
 	}()
 	// What is cheap to find out comes first: a port in use or a missing file should cost no data directory.
 	for _, open := range []func() error{
-		s.openListeners, s.openCredentials, s.openTable, s.openMachine, s.openNode, s.openSessions, s.openAPI,
+		s.openListeners, s.openCredentials, s.openDataDir, s.openTable, s.openMachine, s.openNode, s.openSessions, s.openAPI,
 	} {
 		if err := open(); err != nil {
 			return nil, err
@@ -117,14 +116,11 @@ func (s *Server) openCredentials() (err error) {
 }
 
 func (s *Server) openTable() (err error) {
-	if err := privateDir(s.cfg.DataDir); err != nil {
-		return fmt.Errorf("data-dir: %w", err)
-	}
 	s.flushes = newFlushHistogram()
 	s.disk = &disk{dir: s.cfg.DataDir, mark: s.cfg.DiskLowBytes, log: s.log, free: freeBytes}
 	s.disk.look()
-	s.table, err = storage.Open(filepath.Join(s.cfg.DataDir, "table.db"), storage.Options{
-		Logger: s.log.With("component", "storage"), OnError: s.tableFailed,
+	s.table, err = storage.Open(s.cfg.tablePath(), storage.Options{
+		Logger: s.log.With("component", "storage"), OnError: s.fail,
 		OnFlush: func(took time.Duration, _ int64) { s.flushes.Observe(took.Seconds()) },
 	})
 	if err != nil {
@@ -152,14 +148,6 @@ func (s *Server) openNode() (err error) {
 	}
 	s.opened("cluster", s.node.Close)
 	return nil
-}
-
-// tableFailed is fail for what is wrong with the table.
-func (s *Server) tableFailed(err error) {
-	if errors.Is(err, storage.ErrCorrupt) || errors.Is(err, fsm.ErrStateHash) {
-		err = fmt.Errorf("the table is damaged: remove this node's data directory and start it again, the others have the state: %w", err)
-	}
-	s.fail(err)
 }
 
 // fail is called by a part that found something that this node cannot go on with. Only the first reason counts.

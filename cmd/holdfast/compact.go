@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/holdfastdb/holdfast/boltfile"
+	"github.com/holdfastdb/holdfast/cluster"
+	"github.com/holdfastdb/holdfast/storage"
+)
+
+func (p *program) compactVerb() *cobra.Command {
+	cfg := Config{}
+	return p.command(verb{
+		use: "compact", short: "make the files of a stopped node small again",
+		long: "bbolt's files never shrink: what was removed leaves free pages, which later writes fill. This writes table.db and\n" +
+			"raft.db anew without them, beside the old files, reads them back, and only then puts them in their place. It needs\n" +
+			"room for the new file beside the old one. An error leaves the old files as they are.",
+		flags: func(f *pflag.FlagSet) {
+			f.StringVar(&cfg.DataDir, "data-dir", "", "the data directory of the node, which must not run")
+		},
+		check: func() error { return required("data-dir", cfg.DataDir) },
+		run:   func(context.Context, []string) error { return p.compact(cfg) },
+	})
+}
+
+func (p *program) compact(cfg Config) (err error) {
+	if _, err := os.Stat(cfg.DataDir); err != nil {
+		return err
+	}
+	lock, err := lockDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := refuseDamaged(cfg.DataDir); err != nil {
+		return err
+	}
+	for _, file := range []struct {
+		name    string
+		compact func() (boltfile.Result, error)
+	}{
+		{tableFile, func() (boltfile.Result, error) { return storage.Compact(cfg.tablePath(), freeBytes) }},
+		{cluster.LogFile, func() (boltfile.Result, error) { return cluster.Compact(cfg.DataDir, freeBytes) }},
+	} {
+		r, err := file.compact()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(p.stdout, "%s: %.1f MiB before, %.1f MiB now, in %s\n", file.name, mebibytes(r.Before), mebibytes(r.After), r.Took.Round(time.Millisecond))
+	}
+	return nil
+}
+
+func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
