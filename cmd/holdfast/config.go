@@ -29,6 +29,9 @@ type Config struct {
 	RaftMultiplier                         int
 	SnapshotBytes, TrailingBytes           int64
 	DiskLowBytes                           int64
+	SnapshotSchedule                       time.Duration
+	SnapshotDir                            string
+	SnapshotKeep                           int
 	TLSCert, TLSKey                        string
 	TrustedProxies, TrustedOrigins, Hosts  []string
 	CORSOrigins                            []string
@@ -85,6 +88,9 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 	f.Int64Var(&c.SnapshotBytes, "snapshot-bytes", 64<<20, "after so many bytes of new log the table is flushed and the log cut")
 	f.Int64Var(&c.TrailingBytes, "trailing-bytes", 64<<20, "bytes of log kept behind that; a node that is further behind is sent the whole state")
 	f.Int64Var(&c.DiskLowBytes, "disk-low-bytes", 256<<20, "with less room than this on the disk of data-dir, writes that need room are refused; 0 is no mark")
+	f.DurationVar(&c.SnapshotSchedule, "snapshot-schedule", 0, "write an archive of the whole state so often, from 1m on; 0 writes none")
+	f.StringVar(&c.SnapshotDir, "snapshot-dir", "", "where scheduled archives go; best on another disk than data-dir")
+	f.IntVar(&c.SnapshotKeep, "snapshot-keep", 7, "how many of them are kept; the oldest is removed")
 	f.DurationVar(&c.DiskTimeout, "disk-timeout", 5*time.Second, "a disk that takes longer than this for one write ends the process")
 }
 
@@ -173,6 +179,15 @@ func (c Config) validateOwn() error {
 	}
 	if c.MaxStreams <= 0 {
 		faults = append(faults, errors.New("max-streams must be positive"))
+	}
+	switch {
+	case c.SnapshotSchedule != 0 && c.SnapshotSchedule < minSchedule:
+		faults = append(faults, fmt.Errorf("snapshot-schedule %s: want 0 or at least %s", c.SnapshotSchedule, minSchedule))
+	case c.SnapshotSchedule != 0 && c.SnapshotDir == "":
+		faults = append(faults, errors.New("snapshot-dir is required with snapshot-schedule"))
+	}
+	if c.SnapshotKeep < 1 {
+		faults = append(faults, fmt.Errorf("snapshot-keep %d: want at least 1", c.SnapshotKeep))
 	}
 	if c.DiskLowBytes < 0 {
 		faults = append(faults, errors.New("disk-low-bytes must not be negative"))

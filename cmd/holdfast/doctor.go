@@ -13,9 +13,6 @@ import (
 // doctorPatience bounds one thing that doctor looks at over a network.
 const doctorPatience = 3 * time.Second
 
-// errNotKnownHere is what a figure of the machine is where this system does not tell it.
-var errNotKnownHere = errors.New("not known on this system")
-
 // doctorFlags are the flags of doctor: a server's, to look at where it is to run, and a client's, to look at a cluster.
 type doctorFlags struct {
 	remote

@@ -3,10 +3,14 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"time"
 )
+
+// errNotKnownHere is what a figure of the machine is where this system does not tell it.
+var errNotKnownHere = errors.New("not known on this system")
 
 func syncData(file *os.File) error { return file.Sync() }
 

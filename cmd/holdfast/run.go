@@ -47,6 +47,13 @@ func (s *Server) run(ctx context.Context) error {
 	running.Go(func() { s.sayReady(life) })
 	running.Go(func() { s.tellAlive(life) })
 	running.Go(func() { s.scrub(life) })
+	if s.schedule != nil {
+		running.Go(func() {
+			if s.awaitReady(life) { // before, it does not know whose archives are its own
+				s.schedule.run(life)
+			}
+		})
+	}
 	running.Go(func() { s.disk.watch(life, s.giveWay) })
 
 	var reason error

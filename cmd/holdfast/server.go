@@ -28,6 +28,7 @@ type Server struct {
 	machine     *fsm.Machine
 	node        *cluster.Node
 	sessions    *fsm.Sessions
+	schedule    *schedule // nil without --snapshot-schedule
 	api         *api.Server
 	flushes     prometheus.Histogram
 	scrubbed    scrubRecord
@@ -59,7 +60,7 @@ func Open(cfg Config, log *slog.Logger, registry *prometheus.Registry) (_ *Serve
 	}()
 	// What is cheap to find out comes first: a port in use or a missing file should cost no data directory.
 	for _, open := range []func() error{
-		s.openListeners, s.openCredentials, s.openDataDir, s.openTable, s.openMachine, s.openNode, s.openSessions, s.openAPI,
+		s.openListeners, s.openCredentials, s.openDataDir, s.openTable, s.openMachine, s.openNode, s.openSessions, s.openSchedule, s.openAPI,
 	} {
 		if err := open(); err != nil {
 			return nil, err
