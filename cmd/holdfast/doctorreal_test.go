@@ -32,6 +32,13 @@ func TestCheckAndDoctorSeeARealCluster(t *testing.T) {
 			t.Errorf("no figure %q in %s", label, line)
 		}
 	}
+	// A new cluster raises its feature level once all members have announced it.
+	for deadline := time.Now().Add(patience); c.status(c.nodes[0]).FeatureLevel < c.status(c.nodes[0]).Members[0].FeatureLevel; {
+		if time.Now().After(deadline) {
+			t.Fatal("the feature level does not rise")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 	_, out := run("doctor", "--addr", addrs[1])
 	for _, want := range []string{
 		"ok    nodes         3 answer, and ready", "ok    leader  ", "ok    tolerance     survives the loss of 1 more node", "ok    versions  ",
