@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/cluster/gossip"
 	"github.com/holdfastdb/holdfast/cluster/pki"
+	"github.com/holdfastdb/holdfast/cluster/quiet"
 	"github.com/holdfastdb/holdfast/cluster/wire"
 )
 
@@ -52,15 +53,16 @@ type Node struct {
 	hooks     hooks
 
 	// empty: the stores remembered nothing when the node was opened.
-	empty    bool
-	starting sync.Mutex // held while Raft is started
-	started  chan struct{}
-	raft     atomic.Pointer[raft.Raft] // nil until this node is in a cluster
-	guard    atomic.Pointer[guard]
-	leads    atomic.Uint64 // the term whose opening entry this leader has applied
-	joining  sync.Mutex    // one change of the membership at a time
-	identity sync.Mutex    // one change of identity.json at a time
-	refused  refusals
+	empty      bool
+	starting   sync.Mutex // held while Raft is started
+	started    chan struct{}
+	raft       atomic.Pointer[raft.Raft] // nil until this node is in a cluster
+	guard      atomic.Pointer[guard]
+	leads      atomic.Uint64 // the term whose opening entry this leader has applied
+	joining    sync.Mutex    // one change of the membership at a time
+	identity   sync.Mutex    // one change of identity.json at a time
+	foreigners quiet.Log     // nodes of other clusters that were named
+	refused    refusals
 	// nonVoter: an operator has taken this node's vote; see identity.go.
 	nonVoter atomic.Bool
 	// wellSince is since when this node has been fresh without a break.
@@ -150,6 +152,7 @@ func (n *Node) openParts() error {
 	n.tasks.Go(func() { n.watch.run(n.ctx) })
 	n.tasks.Go(func() { n.batcher.run(n.ctx) })
 	n.tasks.Go(n.runFreshness)
+	n.tasks.Go(n.watchForeigners)
 	if n.empty {
 		n.tasks.Go(n.settle)
 		return nil
@@ -271,11 +274,6 @@ func (n *Node) startRaft() error {
 	}
 	n.reign.change()
 	return nil
-}
-
-// foreign hears of nodes that have our key and another cluster's log.
-func (n *Node) foreign(peer string, cluster uint64) {
-	n.log.Error("refused a node of another cluster", "node", peer, "cluster", fmt.Sprintf("%016x", cluster))
 }
 
 // stop ends the node for a reason that it found itself. The first one counts.

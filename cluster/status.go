@@ -167,6 +167,10 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 
 	own := n.report()
 	s := Status{Cluster: own.Cluster, Leader: own.Leader, Term: own.Term, Level: own.Reached}
+	// A node of another cluster is met in gossip only, and named in the log.
+	reports = slices.DeleteFunc(reports, func(r report) bool {
+		return own.Cluster != 0 && r.Cluster != 0 && r.Cluster != own.Cluster
+	})
 	var furthest report
 	for _, r := range reports {
 		if r.Applied >= furthest.Applied {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,9 @@ func (p *program) printStatus(s api.Status) {
 	fmt.Fprintf(p.stdout, "\ncluster %s, term %d, leader %s, feature level %d\n%s\n", s.Cluster, s.Term, leaderName(s), s.FeatureLevel, verdict(s))
 	if keysDiffer(s) {
 		fmt.Fprintln(p.stdout, "warning: the nodes' keys files differ")
+	}
+	if clusterKeysDiffer(s) {
+		fmt.Fprintln(p.stdout, "warning: the nodes' cluster keys differ; holdfast cluster-key rotate goes on with a rotation that was broken off")
 	}
 }
 
@@ -125,6 +129,15 @@ func verdict(s api.Status) string {
 	default:
 		return fmt.Sprintf("NOT healthy: survives the loss of %d more %s", s.FailureTolerance, nodes)
 	}
+}
+
+// clusterKeysDiffer says whether two members that answer believe or sign with different cluster keys: a rotation is under
+// way, or was broken off.
+func clusterKeysDiffer(s api.Status) bool {
+	return slices.ContainsFunc(s.Members, func(m api.Member) bool {
+		first := slices.IndexFunc(s.Members, func(o api.Member) bool { return o.State != stateDown })
+		return m.State != stateDown && !slices.Equal(m.ClusterKeys, s.Members[first].ClusterKeys)
+	})
 }
 
 // keysDiffer says whether two members that answer were given different keys files: a key would then be valid on some

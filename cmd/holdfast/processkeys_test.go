@@ -241,3 +241,32 @@ func (r *running) succeeds() {
 		r.t.Fatalf("%v: %v\n%s", r.cmd.Args[1:3], r.result, r.output())
 	}
 }
+
+func TestANodeOfAnotherClusterWithTheSameKeyIsRefusedAndNamedOnBothSides(t *testing.T) {
+	c := startProcesses(t, 3)
+	stranger := c.stranger("n4", c.readClusterKeys(c.files.clusterKey())[0])
+	join := stranger.args[slices.Index(stranger.args, "--join")+1]
+	stranger.setFlag("--join", "")
+	stranger.setFlag("--bootstrap-expect", "1")
+	stranger.start()
+	stranger.awaitReady()
+	stranger.create(`{}`)
+	stranger.stopWell()
+	before := c.nodes[0].status()
+	stranger.setFlag("--join", join)
+	stranger.start()
+	stranger.awaitReady() // it goes on to be a cluster of its own
+	for _, n := range append(slices.Clone(c.nodes), stranger) {
+		other := stranger.id
+		if n == stranger {
+			other = "n1"
+		}
+		c.eventually(n.id+" names "+other, func() bool {
+			return n.logged(`"level":"ERROR"`, "refused a node of another cluster", `"node":"`+other+`"`, `"addr":"127.0.0.1:`)
+		})
+	}
+	after := c.nodes[0].status()
+	if after.Term != before.Term || after.Leader != before.Leader || !after.Healthy || len(after.Members) != 3 {
+		t.Errorf("the cluster was %+v and is %+v", before, after)
+	}
+}

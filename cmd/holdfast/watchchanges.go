@@ -67,6 +67,9 @@ func statusChanges(old, now api.Status) []string {
 	if was, is := keysDiffer(old), keysDiffer(now); was != is {
 		say("%s", map[bool]string{true: "the nodes' keys files differ", false: "the nodes' keys files are the same again"}[is])
 	}
+	if was, is := clusterKeysDiffer(old), clusterKeysDiffer(now); was != is {
+		say("%s", map[bool]string{true: "the nodes' cluster keys differ", false: "the nodes' cluster keys are the same again"}[is])
+	}
 	if was, is := verdict(old), verdict(now); was != is {
 		say("%s", is)
 	}
