@@ -20,6 +20,10 @@ type Machine interface {
 	// machine has none yet, and ignored otherwise.
 	Begin(index, term uint64, stamp int64, cluster uint64)
 
+	// Rename makes the state that of another cluster's log, which begins behind
+	// index; see Recover. It fails for an index that is applied already.
+	Rename(index, term, cluster uint64) error
+
 	// Configure keeps the committed Raft configuration (opaque bytes) of index.
 	Configure(index uint64, configuration []byte)
 

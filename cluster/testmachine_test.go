@@ -67,6 +67,14 @@ type testMachine struct {
 // Level of a test's machine: what the test says.
 func (m *testMachine) Level() (reached, known uint16) { return m.disk.reached, max(m.disk.known, 1) }
 
+// Rename is for a recovery.
+func (m *testMachine) Rename(index, term, cluster uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state.Index, m.state.Term, m.state.Cluster = index, term, cluster
+	return nil
+}
+
 func openTestMachine(d *disk) *testMachine {
 	d.mu.Lock()
 	defer d.mu.Unlock()

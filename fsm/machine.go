@@ -122,6 +122,19 @@ func (m *Machine) Begin(index, term uint64, stamp int64, cluster uint64) {
 	m.finish(e, term)
 }
 
+// Rename makes the state that of another log, which begins with the entry at
+// index: a recovery's. Neither the indexes of the old log nor its nodes are
+// believed from then on.
+func (m *Machine) Rename(index, term, cluster uint64) error {
+	if at := m.place.Load().index; index <= at {
+		return fmt.Errorf("the state is at %d already, and cannot begin a log at %d", at, index)
+	}
+	e := m.begin(index, 0, 0)
+	m.meta.cluster, m.meta.renamed = cluster, 0
+	m.finish(e, term)
+	return nil
+}
+
 // Configure keeps the cluster's configuration, made by the entry at index.
 func (m *Machine) Configure(index uint64, configuration []byte) {
 	if index > m.table.Durable().ConfigurationIndex {

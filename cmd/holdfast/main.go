@@ -90,7 +90,7 @@ func (p *program) root() *cobra.Command {
 		p.clusterGroup(), p.sessionsGroup(), p.eventsGroup(), p.cleanupVerb(),
 		p.keysGroup(), p.clusterKeyGroup(), p.snapshotGroup(),
 		p.checkVerb(), p.doctorVerb(), p.benchVerb(), p.versionVerb(),
-		p.compactVerb(), p.healVerb(),
+		p.compactVerb(), p.healVerb(), p.recoverVerb(),
 	)
 	return root
 }
