@@ -58,8 +58,10 @@ func OpenRecovery(dir string, machine Machine) (*Recovery, error) {
 }
 
 func newRecovery(id string, machine Machine, logs raft.LogStore, stable raft.StableStore, closing func() error) (*Recovery, error) {
-	checked := newLogStore(logs, 0, newWatchdog(time.Hour, func(error) {}), func(error) {})
-	r := &Recovery{machine: machine, logs: checked, stable: stable, close: closing, words: LastWords{NodeID: id, Cluster: machine.Cluster()}}
+	// Nobody waits for a disk here but an operator, who is told of every fault.
+	watch, tell := newWatchdog(time.Hour, func(error) {}), func(error) {}
+	logs, stable = newLogStore(logs, 0, watch, tell), &stableStore{StableStore: stable, watch: watch, fail: tell}
+	r := &Recovery{machine: machine, logs: logs, stable: stable, close: closing, words: LastWords{NodeID: id, Cluster: machine.Cluster()}}
 	if empty, err := wiped(logs, stable); err != nil {
 		return nil, err
 	} else if empty {
