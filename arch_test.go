@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"client":   {"session"},
 	"cmd":      {"session", "boltfile", "storage", "snapshot", "cluster", "fsm", "api", "client", "scripts"},
 	"scripts":  {"client"},
+	"deploy":   {"scripts"},
 }
 
 // The libraries that replicate, and what alone may import them.
