@@ -53,7 +53,9 @@ func TestALostMajorityIsRecoveredFromAsTheDocumentSays(t *testing.T) {
 
 	survivor.start()
 	survivor.awaitReady()
-	if got := survivor.ask("GET", "/api/sessions/current/", alive, "", "Holdfast-Consistency", "strong"); got.status != http.StatusOK || !strings.Contains(got.body, `"n":3`) {
+	// The write that was refused with an unknown outcome is in the survivor's log, or is not.
+	if got := survivor.ask("GET", "/api/sessions/current/", alive, "", "Holdfast-Consistency", "strong"); got.status != http.StatusOK ||
+		!strings.Contains(got.body, `"n":3`) && !strings.Contains(got.body, `"n":4`) {
 		t.Errorf("the session: %v", got)
 	}
 	if got := survivor.ask("GET", "/api/sessions/current/", loggedOut, ""); got.status != http.StatusUnauthorized {
