@@ -54,6 +54,10 @@ attack: build ## throw all bad input that we know of at three real nodes; ARGS='
 bench: build ## measure three nodes against the floor; ARGS='-quick' for a smoke run
 	$(GO) run ./scripts/bench -bin bin/holdfast $(ARGS)
 
+.PHONY: archive
+archive: build ## save 1 million sessions and restore them into an empty cluster, with times and memory; ARGS='-quick'
+	$(GO) run ./scripts/bench -bin bin/holdfast -rows archive $(ARGS)
+
 .PHONY: rolling
 rolling: build ## restart every node behind HAProxy and nginx under load: no request may fail; ARGS='-for 5m'
 	@scripts/ci-packages haproxy nginx

@@ -29,10 +29,12 @@ type cluster struct {
 	bench *bench
 	dir   string
 	key   string // a service key
-	nodes []*node
+	// operator is an operator key.
+	operator string
+	nodes    []*node
 }
 
-var keyPattern = regexp.MustCompile(`hfk_[A-Za-z0-9_.-]+`)
+var keyPattern = regexp.MustCompile(`hf[ko]_[A-Za-z0-9_.-]+`)
 
 // startCluster makes keys, starts three nodes and waits until all of them are ready.
 func (b *bench) startCluster(ctx context.Context, dir string) (*cluster, error) {
@@ -44,12 +46,14 @@ func (b *bench) startCluster(ctx context.Context, dir string) (*cluster, error) 
 	if _, err := b.verb(ctx, "cluster-key", "create", "--out", clusterKey); err != nil {
 		return nil, err
 	}
-	out, err := b.verb(ctx, "keys", "create", "--keys-file", keys, "--role", "service", "--name", "bench")
-	if err != nil {
-		return nil, err
-	}
-	if c.key = keyPattern.FindString(out); c.key == "" {
-		return nil, errors.New("keys create printed no service key")
+	for role, key := range map[string]*string{"service": &c.key, "operator": &c.operator} {
+		out, err := b.verb(ctx, "keys", "create", "--keys-file", keys, "--role", role, "--name", "bench-"+role)
+		if err != nil {
+			return nil, err
+		}
+		if *key = keyPattern.FindString(out); *key == "" {
+			return nil, fmt.Errorf("keys create printed no %s key", role)
+		}
 	}
 	const size = 3
 	addrs, err := harness.FreeAddrs(3 * size)

@@ -42,16 +42,43 @@ func fakeHoldfast(args []string) int {
 	case strings.HasPrefix(strings.Join(args, " "), "keys create --keys-file "):
 		fmt.Println("the key of bench, shown once: hfk_fake")
 		return 0
+	case len(args) > 2 && args[0] == "snapshot":
+		return fakeSnapshot(args[1], args[2])
 	case len(args) == 0 || args[0] != "server":
 		fmt.Fprintln(os.Stderr, "unknown verb")
 		return 2
 	}
+	return fakeServer(args[1:])
+}
+
+// What the test of all rows saves: first a small store, then a big one.
+const fakeFew, fakeMany = 50, 300
+
+// fakeSnapshot tells the two by whether there is an archive already.
+func fakeSnapshot(verb, path string) int {
+	sessions := fakeFew
+	if _, err := os.Stat(path); err == nil {
+		sessions = fakeMany
+	}
+	if verb == "restore" {
+		fmt.Printf(`{"restored":%d,"took_ms":1500}`, sessions)
+		return 0
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Printf(`{"sessions":%d,"bytes":1000,"raw_bytes":3000}`, sessions)
+	return 0
+}
+
+func fakeServer(args []string) int {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	id, dir, addr := flags.String("node-id", "", ""), flags.String("data-dir", "", ""), flags.String("http-addr", "", "")
 	for _, name := range []string{"cluster-addr", "gossip-addr", "join", "bootstrap-expect", "cluster-key-file", "keys-file"} {
 		flags.String(name, "", "")
 	}
-	if err := flags.Parse(args[1:]); err != nil {
+	if err := flags.Parse(args); err != nil {
 		return 2
 	}
 	lock, err := os.Create(filepath.Join(filepath.Dir(*dir), "leader"))
@@ -85,6 +112,8 @@ func fakeNode(id, expiries string, leads *atomic.Bool) http.Handler {
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "# TYPE go_memstats_heap_inuse_bytes gauge\ngo_memstats_heap_inuse_bytes 1.048576e+08\n")
 	})
+	mux.HandleFunc("GET /cluster/snapshot", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "archive") })
+	mux.HandleFunc("GET /cluster/status", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"feature_level":2}`) })
 	mux.HandleFunc("GET /api/stats/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"sessions":1,"expired":%d}`, expired(expiries))
 	})

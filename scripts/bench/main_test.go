@@ -23,7 +23,7 @@ func TestEveryRowIsMeasuredJudgedAndPrinted(t *testing.T) {
 	cfg := config{
 		bin: self, dir: dir, jsonFile: filepath.Join(dir, "out.json"), rows: rowNames(), cell: 100 * time.Millisecond,
 		sizes: sizes{
-			few: 50, some: 100, many: 300, kills: 1, restarts: 1,
+			few: fakeFew, some: 100, many: fakeMany, kills: 1, restarts: 1,
 			observe: 500 * time.Millisecond, baseline: 200 * time.Millisecond, spare: 2 * time.Second,
 		},
 	}
