@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -62,11 +63,7 @@ func (a *attack) canaryRows(ctx context.Context) ([]row, error) {
 			return a.huntAnswer(ctx, hunt, request{node: a.nodes[0], path: "/cluster/status", auth: operator})
 		}),
 		steps("an archive of the cluster", "no secret", func(ctx context.Context) verdict {
-			download := request{node: a.nodes[0], path: "/cluster/snapshot", auth: operator}
-			if got := ask(ctx, download); got.status == http.StatusNotFound {
-				return leftOut("this binary has no /cluster/snapshot")
-			}
-			return a.huntAnswer(ctx, hunt, download)
+			return a.huntArchive(ctx, hunt, s)
 		}),
 		steps("a read of a session", "no secret", func(ctx context.Context) verdict {
 			return a.huntAnswer(ctx, hunt, strongRead(a.nodes[0], s.token))
@@ -83,6 +80,27 @@ func (a *attack) huntAnswer(ctx context.Context, hunt *hunt, r request) verdict 
 		return wrong("%s holds %s", r.path, what)
 	}
 	return right("none of %d in %d bytes", len(hunt.secrets), len(got.body))
+}
+
+// huntArchive looks through an archive as it is sent and as it unpacks, in which the session's id must be.
+func (a *attack) huntArchive(ctx context.Context, hunt *hunt, s owned) verdict {
+	got, err := mustAsk(ctx, http.StatusOK, request{node: a.nodes[0], path: snapshotPath, auth: "Bearer " + a.cluster.operator})
+	if err != nil {
+		return wrong("%v", err)
+	}
+	plain, err := unpacked([]byte(got.body))
+	if err != nil {
+		return wrong("%v", err)
+	}
+	if !bytes.Contains(plain, []byte(s.id)) { // its data repeats it
+		return wrong("a session that lives is not in the archive")
+	}
+	for _, text := range [][]byte{[]byte(got.body), plain} {
+		if what := hunt.find(text); what != "" {
+			return wrong("it holds %s", what)
+		}
+	}
+	return right("none of %d in %d bytes, unpacked %d", len(hunt.secrets), len(got.body), len(plain))
 }
 
 func (a *attack) huntEvents(ctx context.Context, hunt *hunt) verdict {

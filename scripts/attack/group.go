@@ -34,6 +34,7 @@ func groups() []group {
 		{name: "introspect", rows: (*attack).introspectRows},
 		{name: "between", rows: (*attack).betweenRows},
 		{name: "garbage", rows: (*attack).garbageRows},
+		{name: "archive", rows: (*attack).archiveRows},
 		{name: "canary", rows: (*attack).canaryRows},
 	}
 }
