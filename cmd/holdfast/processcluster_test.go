@@ -35,6 +35,7 @@ type processNode struct {
 	dir     string
 	args    []string
 	log     string
+	program string    // the binary; empty for this one
 	process *exec.Cmd // nil while it does not run
 }
 
@@ -105,7 +106,10 @@ func (c *processCluster) end() {
 func (n *processNode) start() {
 	t := n.cluster.t
 	t.Helper()
-	program, err := exec.LookPath("holdfast") // this test binary, by TestMain
+	program, err := n.program, error(nil)
+	if program == "" {
+		program, err = exec.LookPath("holdfast") // this test binary, by TestMain
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
