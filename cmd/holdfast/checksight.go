@@ -84,6 +84,9 @@ func (s sight) certificate(now time.Time) (time.Duration, string, bool) {
 		if !n.tlsUntil.IsZero() {
 			w.add(n.tlsUntil.Sub(now), "the certificate of "+n.addr)
 		}
+		if until, ok := n.least(seriesHTTPCertificate); ok && until > 0 {
+			w.add(time.Unix(int64(until), 0).Sub(now), "the HTTP certificate of "+n.addr)
+		}
 		if until, ok := n.least(seriesCertificate); ok {
 			w.add(time.Unix(int64(until), 0).Sub(now), "the certificate between nodes of "+n.addr)
 		}

@@ -86,7 +86,7 @@ func (p *program) printFindings(output string, findings []finding) error {
 		for _, f := range findings {
 			line := fmt.Sprintf("%-4s  %-12s  %s", levelWords[f.level], f.what, oneLine([]error{errors.New(f.text)}))
 			if f.remedy != "" {
-				line += ": " + f.remedy
+				line += "; to do: " + f.remedy
 			}
 			fmt.Fprintln(p.stdout, printable(line))
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"net"
@@ -120,6 +122,14 @@ func TestDoctorFindsWhatGoesWrongOnAMachine(t *testing.T) {
 		{"a directory of another cluster", func(t *testing.T, c *clinic) {
 			write(t, filepath.Join(c.cfg.DataDir, "identity.json"), `{"format":1,"node_id":"n1","cluster":"00000000000000aa"}`, 0o600)
 		}, bad, "identity", "belongs to the cluster of key 00000000000000aa"},
+		{"a node that took itself out of service", func(t *testing.T, c *clinic) {
+			if err := writeMarker(c.cfg.DataDir, marker{NodeID: "n1", Reason: "the table is damaged: page 7"}); err != nil {
+				t.Fatal(err)
+			}
+		}, bad, "damage", "the table is damaged: page 7"},
+		{"a damaged identity", func(t *testing.T, c *clinic) {
+			write(t, filepath.Join(c.cfg.DataDir, "identity.json"), "\x00", 0o600)
+		}, bad, "identity", "damaged"},
 		{"a directory from the future", func(t *testing.T, c *clinic) {
 			write(t, filepath.Join(c.cfg.DataDir, "identity.json"), `{"format":99}`, 0o600)
 		}, bad, "identity", "newer version"},
@@ -171,6 +181,35 @@ func TestDoctorFindsWhatGoesWrongOnAMachine(t *testing.T) {
 			wantFinding(t, clinic.examine(t.Context()), c.level, c.what, c.says)
 		})
 	}
+}
+
+func TestDoctorReadsTheServersCertificate(t *testing.T) {
+	node := httptest.NewTLSServer(nil)
+	defer node.Close()
+	pair := node.TLS.Certificates[0] // of example.com and 127.0.0.1
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := healthy(t)
+	c.cfg.TLSCert, c.cfg.TLSKey = filepath.Join(c.cfg.DataDir, "cert.pem"), filepath.Join(c.cfg.DataDir, "key.pem")
+	for path, block := range map[string]*pem.Block{
+		c.cfg.TLSCert: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, c.cfg.TLSKey: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.cfg.Hosts = []string{"example.com"}
+	if found := c.certificate(); worst(found) != fine || !strings.Contains(found[0].text, "example.com") {
+		t.Errorf("%+v", found)
+	}
+	c.cfg.Hosts = []string{"example.com", "other.test:443"}
+	wantFinding(t, c.certificate(), doubtful, "tls", "is not good for other.test")
+	if err := os.Chmod(c.cfg.TLSKey, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	wantFinding(t, c.certificate(), doubtful, "tls", "may read the private key")
 }
 
 // wantFinding wants one finding of that kind, with something to do.
@@ -299,6 +338,8 @@ func TestDoctorReadsWhatNodesShow(t *testing.T) {
 		{"a disk that gives way", "holdfast_disk_low 1\n", bad, "disk", "below --disk-low-bytes"},
 		{"a table that is mostly empty", "holdfast_storage_file_bytes 1e9\nholdfast_storage_file_free_pages 200000\n", doubtful, "compact", "781 of 954 MiB"},
 		{"two keys", "holdfast_cluster_key_info{key=\"aa\",use=\"first\"} 1\nholdfast_cluster_key_info{key=\"bb\",use=\"valid\"} 1\n", doubtful, "cluster-key", "2 keys are valid"},
+		{"no archives", "process_open_fds 9\n", doubtful, "archives", "no node that was asked writes any"},
+		{"old archives", seriesArchived + " 1e9\n", doubtful, "archives", "days old"},
 		{"files that run out", "process_open_fds 900\nprocess_max_fds 1024\n", doubtful, "open-files", "900 files open of 1024"},
 		{"a slow log", "# TYPE holdfast_cluster_log_append_duration_seconds histogram\nholdfast_cluster_log_append_duration_seconds_bucket{le=\"+Inf\"} 10\nholdfast_cluster_log_append_duration_seconds_sum 0.5\nholdfast_cluster_log_append_duration_seconds_count 10\n", doubtful, "fsync", "takes 50ms on average"},
 		{"a certificate of the past", seriesHTTPCertificate + " 1e9\n", bad, "certificate", "the HTTP certificate of"},

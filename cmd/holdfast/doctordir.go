@@ -37,6 +37,13 @@ func (c *clinic) dataDir() []finding {
 		return []finding{failure("data-dir", "name a directory", "%s is no directory", dir)}
 	}
 	found := []finding{c.dirMode(stat), c.dirOwner()}
+	if m, err := readMarker(dir); err != nil || m != nil {
+		remedy := "run " + healCommand(shellQuote(dir)) + " and start the server again, one node at a time"
+		if m != nil {
+			err = errors.New(m.Reason)
+		}
+		found = append(found, failure("damage", remedy, "this node took itself out of service: %v", err))
+	}
 	if mayWrite(dir) != nil {
 		return append(found, failure("data-dir", "chown it to who runs the server", "%s may not be written to by this user", dir))
 	}
@@ -78,6 +85,8 @@ func (c *clinic) dirOwner() finding {
 		return well("identity", "the directory belongs to no node yet")
 	case err != nil && seen.NodeID != "":
 		return failure("identity", "the wrong directory, the wrong --node-id or the wrong --cluster-key-file: each node keeps its own", "%v", err)
+	case errors.Is(err, cluster.ErrIdentity):
+		return failure("identity", "run "+healCommand(shellQuote(c.cfg.DataDir))+": the node gets the cluster's state again", "%v", err)
 	case err != nil:
 		return failure("identity", "start the release that wrote it, or wipe the directory: the node joins again", "%v", err)
 	}

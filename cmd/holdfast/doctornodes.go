@@ -12,6 +12,7 @@ const (
 	seriesClusterKey      = "holdfast_cluster_key_info"
 	seriesDiskLow         = "holdfast_disk_low"
 	seriesTableBytes      = "holdfast_storage_file_bytes"
+	seriesArchived        = "holdfast_archive_last_success_timestamp_seconds"
 	seriesOpenFiles       = "process_open_fds"
 	seriesMaxFiles        = "process_max_fds"
 	seriesAppend          = "holdfast_cluster_log_append_duration_seconds"
@@ -19,11 +20,12 @@ const (
 
 	pageBytes       = 4096
 	compactionWorth = 256 << 20 // bytes that would be given back
+	archiveOld      = 48 * time.Hour
 )
 
 // nodeFindings judges what each node shows of itself: its metrics, its certificate, its clock.
 func nodeFindings(s sight, now time.Time) []finding {
-	return slices.Concat(unseenMetrics(s), certificatesFound(s, now), clusterKeysFound(s), lowDisks(s), compactions(s), processesFound(s), datesFound(s))
+	return slices.Concat(unseenMetrics(s), certificatesFound(s, now), clusterKeysFound(s), lowDisks(s), compactions(s), processesFound(s), archivesFound(s, now), datesFound(s))
 }
 
 func unseenMetrics(s sight) []finding {
@@ -154,6 +156,35 @@ func processesFound(s sight) []finding {
 		}
 	}
 	return found
+}
+
+// archivesFound says how old the newest archive is that some node has written by its schedule.
+func archivesFound(s sight, now time.Time) []finding {
+	var newest float64
+	var who string
+	shown, scheduled := false, false
+	for _, n := range s.nodes {
+		shown = shown || n.metrics != nil
+		if at, ok := n.most(seriesArchived); ok {
+			scheduled = true
+			if at > newest {
+				newest, who = at, n.name()
+			}
+		}
+	}
+	const remedy = "start a node with --snapshot-schedule and --snapshot-dir, or have something else run holdfast snapshot save"
+	switch age := now.Sub(time.Unix(int64(newest), 0)); {
+	case !shown:
+		return nil
+	case !scheduled:
+		return []finding{warning("archives", remedy, "no node that was asked writes any")}
+	case newest == 0:
+		return []finding{warning("archives", "wait for the first, or read the log of the node that is to write it", "none has been written yet")}
+	case age > archiveOld:
+		return []finding{warning("archives", "read the log of the node that is to write them", "the newest is %s old, on %s", days(age), who)}
+	default:
+		return []finding{well("archives", "the newest is %s old, on %s", age.Round(time.Second), who)}
+	}
 }
 
 // datesFound compares the clocks of nodes where the cluster does not: only differences that the header Date shows in

@@ -53,7 +53,7 @@ func TestCheckAndDoctorSeeARealCluster(t *testing.T) {
 	if code, line := run(append([]string{"check", "--addr", addrs[0]}, lenient...)...); code != pluginWarning || !strings.Contains(line, "n3 does not answer") {
 		t.Error(code, line)
 	}
-	if code, out := run("doctor", "--addr", addrs[0]); code != exitFailed || !strings.Contains(out, "FAIL  member        n3 is down: start it with its data") {
+	if code, out := run("doctor", "--addr", addrs[0]); code != exitFailed || !strings.Contains(out, "FAIL  member        n3 is down; to do: start it with its data") {
 		t.Error(code, out)
 	}
 }

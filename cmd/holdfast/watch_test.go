@@ -65,6 +65,8 @@ func TestOnlyWhatAnOperatorWouldBeToldIsAChange(t *testing.T) {
 			s.Members[1].Version = "v2"
 		}, []string{"n2 has version v2 (was v1)", "n3 is not a member any more"}},
 		{"a vote", func(s *api.Status) { s.Members[2].Voter = false }, []string{"n3 has no vote any more"}},
+		{"a demotion", func(s *api.Status) { s.Members[2].Voter, s.Members[2].Demoted = false, true }, []string{"n3 has no vote any more", "n3 was demoted by an operator"}},
+		{"a zone and a level", func(s *api.Status) { s.FeatureLevel, s.Members[2].Zone = 2, "b" }, []string{"feature level 2 (was 0)", "n3 has zone b (was none)"}},
 		{"not well", func(s *api.Status) { s.Members[2].Healthy, s.Members[2].Detail = false, "12 entries behind" }, []string{"n3 is not well: 12 entries behind"}},
 		{"keys", func(s *api.Status) { s.Members[2].KeysDigest = "x" }, []string{"the nodes' keys files differ"}},
 		{"another cluster", func(s *api.Status) { s.Cluster = "00000000000000bb" }, []string{"the cluster is 00000000000000bb (was 00000000000000aa): a restored archive, or another cluster"}},

@@ -46,6 +46,9 @@ func statusChanges(old, now api.Status) []string {
 	} else if old.Term != now.Term {
 		say("term %d (was %d), the leader is still %s", now.Term, old.Term, leaderName(now))
 	}
+	if old.FeatureLevel != now.FeatureLevel {
+		say("feature level %d (was %d)", now.FeatureLevel, old.FeatureLevel)
+	}
 	before := make(map[string]api.Member, len(old.Members))
 	for _, m := range old.Members {
 		before[m.ID] = m
@@ -89,12 +92,16 @@ func memberChanges(was, m api.Member) []string {
 	if was.Voter != m.Voter {
 		say("%s", map[bool]string{true: "has a vote now", false: "has no vote any more"}[m.Voter])
 	}
+	if was.Demoted != m.Demoted {
+		say("%s", map[bool]string{true: "was demoted by an operator", false: "is no longer demoted"}[m.Demoted])
+	}
 	if m.State == stateDown || was.State == stateDown && was.Version == "" {
 		return said // what it would say of itself is not known, or was not
 	}
 	for _, field := range []struct{ name, was, is string }{
 		{"version", was.Version, m.Version},
 		{"role", was.Role, m.Role},
+		{"zone", was.Zone, m.Zone},
 		{"http address", was.HTTPAddr, m.HTTPAddr},
 		{"cluster address", was.ClusterAddr, m.ClusterAddr},
 	} {
