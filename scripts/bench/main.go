@@ -110,6 +110,7 @@ func (b *bench) phases(ctx context.Context) error {
 		{"throughput", throughputRows(), b.measureThroughput},
 		{"million", []string{"get-million", "heap", "restart"}, b.measureMillion},
 		{"archive", []string{"archive-save", "archive-heap", "archive-restore"}, b.measureArchive},
+		{"join", []string{"join-voter", "join-reads", "join-writes", "join-failed"}, b.measureJoin},
 		{"expiry", []string{"expiry-gone", "expiry-reads", "expiry-writes"}, b.measureExpiry},
 		{"failover", []string{"kill-pause", "kill-failed", "kill-reads"}, b.measureFailover},
 		{"timing", []string{"timing-secret", "timing-expired", "timing-revoked"}, b.measureTiming},
