@@ -246,7 +246,7 @@ func (n *Node) onMembers(ctx context.Context, result KeyStep, r rotation, body [
 			result.miss(m.id, m.reason)
 		default:
 			if _, err := n.callKeyStep(ctx, m.id, body); err != nil {
-				result.miss(m.id, err.Error())
+				result.miss(m.id, strings.TrimPrefix(err.Error(), m.id+" refused: "))
 				continue
 			}
 			result.Done = append(result.Done, m.id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 )
 
 func (p *program) rotateVerb() *cobra.Command {
-	r, wait := &remote{}, rotateWait
+	r, wait, resume := &remote{}, rotateWait, false
 	return p.command(verb{
 		use: "rotate", short: "give the running cluster a new cluster key in place of its old one (operator key)",
 		long: "Has every node believe a new key, then sign with it, then forget the old one. Each node rewrites its key file first.\n" +
@@ -30,6 +31,7 @@ func (p *program) rotateVerb() *cobra.Command {
 		flags: func(f *pflag.FlagSet) {
 			r.flags(f)
 			f.DurationVar(&wait, "wait", rotateWait, "how long to wait for nodes that have not made a step; 0 tries each step once")
+			f.BoolVar(&resume, "resume", false, "only go on with a rotation that was broken off; begin none")
 		},
 		check: func() error {
 			if wait < 0 {
@@ -41,6 +43,12 @@ func (p *program) rotateVerb() *cobra.Command {
 			ctx, stop := interruptible(ctx)
 			defer stop()
 			rotation := &keyRotation{program: p, remote: r, until: time.Now().Add(wait)}
+			if resume {
+				begun, err := rotation.begun(ctx)
+				if err != nil || !begun {
+					return err
+				}
+			}
 			return rotation.run(ctx)
 		},
 	})
@@ -75,7 +83,7 @@ func (k *keyRotation) run(ctx context.Context) error {
 	var err error
 	for _, s := range keySteps {
 		if err = k.make(ctx, s.step, s.does); err != nil {
-			err = fmt.Errorf("the rotation is not finished, step %s: %w. %s; to go on, run this again", s.step, err, s.meanwhile)
+			err = fmt.Errorf("the rotation is not finished, step %s: %w. %s; to go on, run this again with --resume", s.step, err, s.meanwhile)
 			k.done.Left = err.Error()
 			break
 		}
@@ -88,6 +96,28 @@ func (k *keyRotation) run(ctx context.Context) error {
 		fmt.Fprintf(k.program.stdout, "done: key %s is the only one\n", printable(k.done.Key))
 	}
 	return err
+}
+
+// begun says whether any node has more than one key, or another than the others, and tells if not.
+func (k *keyRotation) begun(ctx context.Context) (bool, error) {
+	var status api.Status
+	if err := k.remote.ask(ctx, http.MethodGet, "/cluster/status", &status); err != nil {
+		return false, err
+	}
+	if clusterKeysDiffer(status) || slices.ContainsFunc(status.Members, func(m api.Member) bool { return len(m.ClusterKeys) > 1 }) {
+		return true, nil
+	}
+	k.done.Finished, k.done.Steps = true, []api.KeyStep{}
+	for _, m := range status.Members {
+		if len(m.ClusterKeys) > 0 {
+			k.done.Key = m.ClusterKeys[0]
+		}
+	}
+	if k.remote.output == outputJSON {
+		return false, writeJSON(k.program.stdout, k.done)
+	}
+	fmt.Fprintf(k.program.stdout, "no rotation to go on with: every node that answers has key %s alone\n", printable(k.done.Key))
+	return false, nil
 }
 
 // make tries a step until every member has made it.

@@ -174,6 +174,11 @@ func TestTheClusterKeyIsRotatedUnderLoadThoughANodeIsDownMeanwhile(t *testing.T)
 			t.Errorf("a key is in the log of %s", n.id)
 		}
 	}
+	again := c.command("cluster-key", "rotate", "--resume")
+	again.succeeds()
+	if said := again.output(); !strings.Contains(said, "no rotation to go on with: every node that answers has key "+fresh.Name()) {
+		t.Errorf("nothing is under way, and it says %q", said)
+	}
 	// Whoever has the old key alone is nobody any more.
 	c.refuses(c.stranger("n4", old))
 	for _, n := range c.nodes {

@@ -178,7 +178,7 @@ func TestClusterKeysThatDifferAreSeenInTheStatus(t *testing.T) {
 		return n.logged(`"level":"ERROR"`, "the cluster keys from before stay", "lacks key "+key.Name())
 	})
 	c.giveKeys(n, key, fresh)
-	rotate := c.command("cluster-key", "rotate", "--wait", patience.String())
+	rotate := c.command("cluster-key", "rotate", "--resume", "--wait", patience.String())
 	rotate.succeeds()
 	if status := c.nodes[1].status(); clusterKeysDiffer(status) || status.Members[0].ClusterKeys[0] != fresh.Name() {
 		t.Errorf("after the rotation: %+v", status.Members)
