@@ -24,6 +24,17 @@ var launches = map[string]launch{"haproxy": haproxy, "nginx": nginx, "caddy": ca
 
 func balancerNames() []string { return []string{"haproxy", "nginx", "caddy"} }
 
+// place is where a node is.
+type place struct{ id, addr string }
+
+func places(nodes []*harness.Node) []place {
+	var all []place
+	for _, n := range nodes {
+		all = append(all, place{n.ID, n.HTTPAddr})
+	}
+	return all
+}
+
 // balancer is a load balancer that runs.
 type balancer struct {
 	addr    string
@@ -34,7 +45,7 @@ type balancer struct {
 var fileNames = map[string]string{"haproxy": "haproxy.cfg", "nginx": "nginx.conf", "caddy": "Caddyfile"}
 
 // startBalancer runs the balancer with the project's own configuration and waits until it has sent requests to each node.
-func startBalancer(ctx context.Context, children *harness.Children, cfg config, dir string, nodes []*harness.Node) (*balancer, error) {
+func startBalancer(ctx context.Context, children *harness.Children, cfg config, dir string, nodes []place) (*balancer, error) {
 	program, err := harness.Program(cfg.balancer)
 	if err != nil {
 		return nil, err
@@ -49,7 +60,7 @@ func startBalancer(ctx context.Context, children *harness.Children, cfg config, 
 	}
 	var addrs []string
 	for _, n := range nodes {
-		addrs = append(addrs, n.HTTPAddr)
+		addrs = append(addrs, n.addr)
 	}
 	cmd, err := launches[cfg.balancer](program, file, dir, own[0], addrs)
 	if err != nil {
@@ -66,7 +77,7 @@ func startBalancer(ctx context.Context, children *harness.Children, cfg config, 
 		return nil, err
 	}
 	for _, n := range nodes {
-		if err := b.awaitUse(ctx, n); err != nil {
+		if err := b.awaitUse(ctx, n.id); err != nil {
 			said, _ := os.ReadFile(log.Name())
 			return nil, fmt.Errorf("%s: %w\nit said:\n%.2000s", cfg.balancer, err, said)
 		}
@@ -138,7 +149,7 @@ http {
 }
 
 // awaitUse waits until the balancer sends requests to a node.
-func (b *balancer) awaitUse(ctx context.Context, n *harness.Node) error {
+func (b *balancer) awaitUse(ctx context.Context, node string) error {
 	return harness.Poll(ctx, 30*time.Second, func() error {
 		if b.process.Ended() {
 			return harness.Permanent{Err: fmt.Errorf("the balancer ended: %v", b.process.State())}
@@ -153,8 +164,8 @@ func (b *balancer) awaitUse(ctx context.Context, n *harness.Node) error {
 			return err
 		}
 		response.Body.Close()
-		if who := response.Header.Get("Holdfast-Node"); who != n.ID {
-			return fmt.Errorf("no request reaches %s", n.ID)
+		if who := response.Header.Get("Holdfast-Node"); who != node {
+			return fmt.Errorf("no request reaches %s", node)
 		}
 		return nil
 	})

@@ -68,7 +68,7 @@ func roll(ctx context.Context, cfg config) (report *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	balancer, err := startBalancer(ctx, &children, cfg, dir, cluster.Nodes)
+	balancer, err := startBalancer(ctx, &children, cfg, dir, places(cluster.Nodes))
 	if err != nil {
 		return nil, err
 	}

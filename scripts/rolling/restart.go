@@ -68,7 +68,7 @@ func restartNode(ctx context.Context, cfg config, cluster *harness.Cluster, b *b
 	if err := n.AwaitReady(ctx); err != nil {
 		return r, fmt.Errorf("wait for %s: %w", n.ID, err)
 	}
-	if err := b.awaitUse(ctx, n); err != nil {
+	if err := b.awaitUse(ctx, n.ID); err != nil {
 		return r, err
 	}
 	r.back = time.Since(stopped)
