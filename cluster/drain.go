@@ -66,12 +66,17 @@ func (n *Node) successors(ctx context.Context) []string {
 	return ids
 }
 
+// BeginDrain makes this node not ready and tells the others, which then count it
+// out: a second one is not drained beside it where that would lose the quorum.
+// It serves on.
+func (n *Node) BeginDrain() { n.draining.Store(true) }
+
 // Drain makes this node not ready, hands its leadership away, and tells gossip
 // that it leaves. Requests that are under way, and those that still come, are
 // served until Close. It never takes the node out of Raft's configuration: a
 // restart is not a farewell.
 func (n *Node) Drain(ctx context.Context) error {
-	n.draining.Store(true)
+	n.BeginDrain()
 	err := n.TransferLeadership(ctx)
 	if errors.Is(err, errNoSuccessor) && len(n.voters()) == 1 {
 		err = nil

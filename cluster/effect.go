@@ -117,7 +117,7 @@ func (s *Status) plan(c Change) (Effect, error) {
 	case err != nil:
 	case after.voters == 0:
 		err = impossible("%s is the last voter: without it there is no cluster", c.ID)
-	case e.Tolerance < 0 && after != before && !c.Force:
+	case e.Tolerance < 0 && (after != before || c.Verb == VerbDrain && m.Voter) && !c.Force:
 		err = fmt.Errorf("%w: %d of %d voters would be healthy and %d are needed; force does it all the same",
 			ErrUnsafe, after.healthy, after.voters, after.voters/2+1)
 	}

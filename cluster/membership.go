@@ -241,6 +241,7 @@ func (n *Node) serveDrain() error {
 	if n.cfg.OnDrain == nil {
 		return impossible("%s cannot be drained from outside", n.cfg.NodeID)
 	}
+	n.BeginDrain()
 	n.drainAsked.Do(n.cfg.OnDrain)
 	return nil
 }

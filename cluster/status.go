@@ -181,6 +181,9 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 		s.Members = append(s.Members, n.member(r, configured[r.ID], furthest))
 	}
 	for _, id := range failed {
+		if configured[id].ID == "" {
+			continue // gossip remembers the dead for a while
+		}
 		addr, _ := n.peers.Address(id)
 		s.Members = append(s.Members, Member{
 			ID: id, ClusterAddr: addr, State: stateDown, LastContact: -1,
@@ -222,7 +225,7 @@ func (s *Status) judge() {
 	voters, well := 0, 0
 	s.Healthy = s.Leader != ""
 	for _, m := range s.Members {
-		if !m.Healthy {
+		if m.Configured && !m.Healthy {
 			s.Healthy = false
 		}
 		if m.Voter {

@@ -160,6 +160,11 @@ func TestADrainIsBegunOnTheNodeThatIsNamed(t *testing.T) {
 		if len(asked) != 1 || <-asked != one.id {
 			t.Error("another drains, or it drains twice")
 		}
+		// It is counted out at once, though it serves on until its owner ends it.
+		if _, err := s.change(one, Change{Verb: VerbDrain, ID: s.others(one.id)[0].id}); !errors.Is(err, ErrUnsafe) {
+			t.Errorf("a second drain: %v", err)
+		}
+		s.mustSet(one, "k", "v")
 	})
 }
 

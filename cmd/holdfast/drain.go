@@ -18,6 +18,7 @@ import (
 func (s *Server) drain() {
 	s.log.Info("draining", "wait", s.cfg.DrainWait.String())
 	s.notify(daemon.SdNotifyStopping)
+	s.node.BeginDrain()
 	s.api.Drain()
 	s.waitForBalancer()
 
