@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +106,27 @@ func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 		return errors.New("no node says that it leads")
 	})
 	return leader, err
+}
+
+// Transfer has the leader hand its leadership to another node, as an operator does.
+func (c *Cluster) Transfer(ctx context.Context, leader *Node) error {
+	ctx, cancel := context.WithTimeout(ctx, verbTime)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+leader.HTTPAddr+"/cluster/transfer-leadership/", nil)
+	if err != nil {
+		return err
+	}
+	request.Close = true
+	request.Header.Set("Authorization", "Bearer "+c.Operator)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if said, _ := io.ReadAll(io.LimitReader(response.Body, 1<<10)); response.StatusCode != http.StatusOK {
+		return fmt.Errorf("transfer the leadership of %s: status %d: %s", leader.ID, response.StatusCode, said)
+	}
+	return nil
 }
 
 // LastWords quotes the end of each node's log.

@@ -12,6 +12,7 @@ import (
 // A restart is what happened to one node, and when.
 type restart struct {
 	node       string
+	running    bool   // it was no restart: the node handed its leadership over and went on
 	led        bool   // it was the leader when it was told to stop
 	leader     string // who leads afterwards
 	from, to   time.Time
@@ -42,8 +43,40 @@ func rounds(ctx context.Context, cfg config, cluster *harness.Cluster, b *balanc
 			}
 			all = append(all, one)
 		}
+		one, err := handOver(ctx, cfg, cluster)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, one)
 	}
 	return all, nil
+}
+
+// handOver has the leader of now hand over to another node, and go on.
+func handOver(ctx context.Context, cfg config, cluster *harness.Cluster) (restart, error) {
+	leader, err := cluster.Leader(ctx)
+	if err != nil {
+		return restart{}, err
+	}
+	r := restart{node: leader.ID, running: true, led: true, from: time.Now()}
+	if err := cluster.Transfer(ctx, leader); err != nil {
+		return r, err
+	}
+	r.stop = time.Since(r.from)
+	return r, r.settle(ctx, cfg, cluster)
+}
+
+// settle lets the load go on for a while, and sees who leads then.
+func (r *restart) settle(ctx context.Context, cfg config, cluster *harness.Cluster) error {
+	if err := harness.Pause(ctx, cfg.settle); err != nil {
+		return err
+	}
+	leader, err := cluster.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	r.leader, r.to = leader.ID, time.Now()
+	return nil
 }
 
 // restartNode stops a node as an operator does, starts it again, and waits until the balancer uses it: only then may the
@@ -72,12 +105,5 @@ func restartNode(ctx context.Context, cfg config, cluster *harness.Cluster, b *b
 		return r, err
 	}
 	r.back = time.Since(stopped)
-	if err := harness.Pause(ctx, cfg.settle); err != nil {
-		return r, err
-	}
-	if leader, err = cluster.Leader(ctx); err != nil {
-		return r, err
-	}
-	r.leader, r.to = leader.ID, time.Now()
-	return r, nil
+	return r, r.settle(ctx, cfg, cluster)
 }
