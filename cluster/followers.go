@@ -34,6 +34,7 @@ type follower struct {
 	// leader's, 0 if never; equal says what was found. differs is the first index
 	// at which the hashes were found to differ, 0 while they are equal.
 	compared uint64
+	lately   time.Time // of that comparison
 	equal    bool
 	differs  uint64
 }
@@ -93,6 +94,7 @@ func (f *followers) hear(id string, q askBody, leaderApplied uint64, hashes *has
 	was := one.differs != 0
 	if ours, ok := hashes.at(q.hashIndex); ok {
 		one.compare(q.hashIndex, ours == q.hash)
+		one.lately = now
 		f.comparisons.Add(1)
 		if one.differs != 0 && !was {
 			f.mismatches.Add(1)
@@ -100,6 +102,21 @@ func (f *followers) hear(id string, q askBody, leaderApplied uint64, hashes *has
 	}
 	f.known[id] = one
 	return one
+}
+
+// uncompared is since when the state of one of these was not compared with this
+// leader's: the longest time of them all, within this term.
+func (f *followers) uncompared(ids []string) (longest time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		since := f.began
+		if one := f.known[id]; one.lately.After(since) {
+			since = one.lately
+		}
+		longest = max(longest, time.Since(since))
+	}
+	return longest
 }
 
 // split counts, among the voters, who is known to agree with this leader's state
@@ -191,4 +208,19 @@ func (f *followers) drop(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.known, id)
+}
+
+// comparedAge is how long ago the member that was compared longest ago was; 0 on
+// all nodes but the leader.
+func (n *Node) comparedAge() time.Duration {
+	if !n.Leading() {
+		return 0
+	}
+	var others []string
+	for _, s := range n.configuration().Servers {
+		if string(s.ID) != n.cfg.NodeID {
+			others = append(others, string(s.ID))
+		}
+	}
+	return n.followers.uncompared(others)
 }

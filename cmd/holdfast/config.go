@@ -28,10 +28,11 @@ type Config struct {
 	MaxStaleness, DiskTimeout              time.Duration
 	RaftMultiplier                         int
 	SnapshotBytes, TrailingBytes           int64
-	DiskLowBytes                           int64
 	SnapshotSchedule                       time.Duration
 	SnapshotDir                            string
 	SnapshotKeep                           int
+	DiskLowBytes, DiskReserveBytes         int64
+	ScrubInterval                          time.Duration
 	TLSCert, TLSKey                        string
 	TrustedProxies, TrustedOrigins, Hosts  []string
 	CORSOrigins                            []string
@@ -91,6 +92,8 @@ func (c *Config) nodeFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.SnapshotSchedule, "snapshot-schedule", 0, "write an archive of the whole state so often, from 1m on; 0 writes none")
 	f.StringVar(&c.SnapshotDir, "snapshot-dir", "", "where scheduled archives go; best on another disk than data-dir")
 	f.IntVar(&c.SnapshotKeep, "snapshot-keep", 7, "how many of them are kept; the oldest is removed")
+	f.Int64Var(&c.DiskReserveBytes, "disk-reserve-bytes", 64<<20, "size of a file that is removed to make room when the disk is all but full; 0 is none")
+	f.DurationVar(&c.ScrubInterval, "scrub-interval", 6*time.Hour, "how often all that this node keeps is reread and checked, at least 1m")
 	f.DurationVar(&c.DiskTimeout, "disk-timeout", 5*time.Second, "a disk that takes longer than this for one write ends the process")
 }
 
@@ -191,6 +194,12 @@ func (c Config) validateOwn() error {
 	}
 	if c.DiskLowBytes < 0 {
 		faults = append(faults, errors.New("disk-low-bytes must not be negative"))
+	}
+	if c.DiskReserveBytes < 0 {
+		faults = append(faults, errors.New("disk-reserve-bytes must not be negative"))
+	}
+	if c.ScrubInterval < minScrubInterval {
+		faults = append(faults, fmt.Errorf("scrub-interval %s: want at least %s", c.ScrubInterval, minScrubInterval))
 	}
 	if c.SweepInterval < 100*time.Millisecond {
 		faults = append(faults, fmt.Errorf("sweep-interval %s: want at least 100ms", c.SweepInterval))

@@ -27,22 +27,31 @@ type disk struct {
 	mark int64 // bytes; 0 watches nothing
 	log  *slog.Logger
 	free func(dir string) (int64, error)
+	// reserve is given back when the room goes on shrinking; nil is none.
+	reserve *reserve
 
 	low atomic.Bool
 }
 
+// open looks for the first time, before anything is written: a node that was stopped by a full disk makes room first.
+func (d *disk) open() {
+	if free, ok := d.look(); ok && d.reserve != nil {
+		d.reserve.open(free)
+	}
+}
+
 // look measures once. A disk that was low is well again only a quarter above
 // the mark, so that it does not change with every write.
-func (d *disk) look() {
-	if d.mark == 0 {
-		return
-	}
+func (d *disk) look() (free int64, ok bool) {
 	free, err := d.free(d.dir)
 	if err != nil {
 		if !errors.Is(err, errNoDiskFigure) {
 			d.log.Warn("the free space could not be read", "error", err)
 		}
-		return
+		return 0, false
+	}
+	if d.mark == 0 {
+		return free, true
 	}
 	was := d.low.Load()
 	now := free < d.mark || was && free < d.mark+d.mark/4
@@ -53,6 +62,7 @@ func (d *disk) look() {
 	case was && !now:
 		d.log.Info("the disk has room again", "free_bytes", free)
 	}
+	return free, true
 }
 
 // watch looks until ctx ends. While the disk is low it calls giveWay, at once and then every giveWayPause: where all
@@ -60,7 +70,9 @@ func (d *disk) look() {
 func (d *disk) watch(ctx context.Context, giveWay func(context.Context)) {
 	var last time.Time
 	for pause(ctx, diskCheckPause) {
-		d.look()
+		if free, ok := d.look(); ok && d.reserve != nil {
+			d.reserve.look(free)
+		}
 		if d.low.Load() && time.Since(last) > giveWayPause {
 			last = time.Now()
 			giveWay(ctx)

@@ -35,6 +35,18 @@ func diskCollector(dir string, d *disk) prometheus.Collector {
 	c.add("disk", "size_bytes", "Size in bytes of the disk of the data directory.", gauge, func(f diskFigures) float64 { return float64(f.size) })
 	c.add("disk", "low", "1 while writes that need room are refused, as the disk is nearly full; else 0.", gauge, func(f diskFigures) float64 { return number(f.low) })
 	c.add("disk", "low_mark_bytes", "Bytes of free room below which the disk counts as nearly full.", gauge, func(diskFigures) float64 { return float64(d.mark) })
+	c.add("disk", "reserve_bytes", "Bytes of the file that is removed to make room when the disk is all but full; 0 while it is not there.", gauge, func(diskFigures) float64 {
+		if d.reserve == nil || !d.reserve.kept.Load() {
+			return 0
+		}
+		return float64(d.reserve.size)
+	})
+	c.add("disk", "reserve_released_total", "Times that the reserve was given back.", counter, func(diskFigures) float64 {
+		if d.reserve == nil {
+			return 0
+		}
+		return float64(d.reserve.released.Load())
+	})
 	c.add("log", "file_bytes", "Size in bytes of the log's file.", gauge, func(f diskFigures) float64 { return float64(f.log) })
 	return c
 }

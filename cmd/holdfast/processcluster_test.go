@@ -47,13 +47,19 @@ const patience = time.Minute
 func startProcesses(t *testing.T, size int, extra ...string) *processCluster {
 	t.Helper()
 	c := newProcesses(t, size, extra...)
+	c.startAll()
+	return c
+}
+
+// startAll starts every node and waits until all are ready.
+func (c *processCluster) startAll() {
+	c.t.Helper()
 	for _, n := range c.nodes {
 		n.start()
 	}
 	for _, n := range c.nodes {
 		n.awaitReady()
 	}
-	return c
 }
 
 // newProcesses makes a cluster whose nodes are not started yet.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -27,6 +28,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, syscall.ENOSPC) && s.disk.reserve.giveBack("a write found no room") {
+		// What could not be written is still wanted, and the process that comes next will find room for it.
+		s.log.Info("start this node again")
 	}
 	return fmt.Errorf("this node stopped itself: %w", s.condemn(s.examine(err)))
 }

@@ -36,8 +36,9 @@ type Server struct {
 	// drainAsked is closed when an operator asks through another node that this one drain.
 	drainAsked chan struct{}
 
-	broken  chan error // what a part found that this node cannot go on with
-	closers []closer   // of what is open, in the order of opening
+	scrubAsked chan struct{} // an operator wants everything reread now
+	broken     chan error    // what a part found that this node cannot go on with
+	closers    []closer      // of what is open, in the order of opening
 }
 
 // closer ends one part.
@@ -52,7 +53,7 @@ func Open(cfg Config, log *slog.Logger, registry *prometheus.Registry) (_ *Serve
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, log: log, registry: registry, broken: make(chan error, 1), drainAsked: make(chan struct{})}
+	s := &Server{cfg: cfg, log: log, registry: registry, broken: make(chan error, 1), scrubAsked: make(chan struct{}, 1), drainAsked: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(s.condemn(err), s.Close())
@@ -119,7 +120,8 @@ func (s *Server) openCredentials() (err error) {
 func (s *Server) openTable() (err error) {
 	s.flushes = newFlushHistogram()
 	s.disk = &disk{dir: s.cfg.DataDir, mark: s.cfg.DiskLowBytes, log: s.log, free: freeBytes}
-	s.disk.look()
+	s.disk.reserve = newReserve(s.cfg.DataDir, s.cfg.DiskReserveBytes, s.cfg.DiskLowBytes, s.log)
+	s.disk.open()
 	s.table, err = storage.Open(s.cfg.tablePath(), storage.Options{
 		Logger: s.log.With("component", "storage"), OnError: s.fail,
 		OnFlush: func(took time.Duration, _ int64) { s.flushes.Observe(took.Seconds()) },

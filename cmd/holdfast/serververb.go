@@ -22,7 +22,7 @@ func (p *program) serverVerb() *cobra.Command {
 	return p.command(verb{
 		use: "server", short: "run one node",
 		long: "Runs one node until SIGTERM or SIGINT, which drain it; a second signal ends it at once. SIGHUP reads the keys file,\n" +
-			"the login key sets, the certificate and the cluster keys again. Every flag is also HOLDFAST_… in the environment (--node-id is\n" +
+			"the login key sets, the certificate and the cluster keys again; SIGUSR1 rereads and checks all that the node keeps. Every flag is also HOLDFAST_… in the environment (--node-id is\n" +
 			"HOLDFAST_NODE_ID) and a key of the YAML file that --config names; flags win over the environment, it over the file.",
 		flags: cfg.flags, check: func() error { return cfg.Validate() },
 		run: func(ctx context.Context, _ []string) error { return p.serve(ctx, *cfg) },
@@ -45,9 +45,10 @@ func (p *program) serve(ctx context.Context, cfg Config) error {
 		s, err = Open(cfg, log, registry)
 	}
 	if err == nil {
-		stopReloading := s.reloadOnHangup()
+		stopReloading, stopScrubs := s.reloadOnHangup(), s.scrubOnSignal()
 		err = s.Run(ctx)
 		stopReloading()
+		stopScrubs()
 		err = errors.Join(err, s.closeInTime())
 	}
 	if err != nil {
