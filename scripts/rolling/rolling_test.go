@@ -30,7 +30,7 @@ func TestNoRequestFailsWhenEveryNodeIsRestarted(t *testing.T) {
 		t.Run(test.balancer, func(t *testing.T) {
 			needed.Program(t, test.balancer)
 			report, err := roll(t.Context(), config{
-				bin: bin, balancer: test.balancer, configDir: "../../deploy/lb", rate: 200, clients: 20,
+				bin: bin, balancer: test.balancer, configDir: "../../deploy/lb", rate: 100, clients: 20,
 				settle: 500 * time.Millisecond, drainWait: test.wait, maxPause: 5 * time.Second,
 			})
 			var out bytes.Buffer
