@@ -279,7 +279,7 @@ func TestChaosFailsNoRequest(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dev")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "dev", "--chaos", "--chaos-for", "8s", "--chaos-every", "2s", "--chaos-rate", "50",
+	cmd := exec.CommandContext(ctx, program, "dev", "--chaos", "--chaos-for", "8s", "--chaos-every", "3s", "--chaos-rate", "30",
 		"--data-dir", dir, "--port", fmt.Sprint(freeDevPort(t, 3)))
 	cmd.SysProcAttr = childAttributes()
 	out, err := cmd.CombinedOutput()
