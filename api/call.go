@@ -72,21 +72,24 @@ type call struct {
 	route  *route
 	params httprouter.Params
 
-	index    session.Index // of the answer; zero means what this node has applied
-	keyName  string        // of the service or operator key, for the log
-	operator bool          // it is an operator key
-	client   session.Client
-	code     session.Code // of the problem that was answered
-	status   int          // 0 until the head is written
-	size     int          // bytes of the body
-	streamed bool         // the answer was an event stream
-	idText   [requestIDBytes]byte
+	index   session.Index // of the answer; zero means what this node has applied
+	keyName string        // of the service or operator key, for the log
+	client  session.Client
+	code    session.Code // of the problem that was answered
+	status  int          // 0 until the head is written
+	size    int          // bytes of the body
+	endSpan func(Traced) // nil if the request is not traced
+	idText  [requestIDBytes]byte
 
 	queryValues url.Values // once queryRead
-	queryRead   bool
+
+	// Small ones side by side: with one word more, a call would cost 64 bytes more.
+	queryRead bool
+	operator  bool // the key is an operator key
+	streamed  bool // the answer was an event stream
+	used      int8 // of values
 
 	values [12]string // backs the header values, so that a header costs no slice of its own
-	used   int
 }
 
 func (c *call) drawID() {
@@ -101,7 +104,7 @@ func (c *call) requestID() string { return string(c.idText[:]) }
 
 // set gives a header of the answer its one value. The key must be canonical.
 func (c *call) set(key, value string) {
-	if c.used == len(c.values) {
+	if int(c.used) == len(c.values) {
 		c.w.Header()[key] = []string{value}
 		return
 	}

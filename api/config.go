@@ -83,6 +83,8 @@ type Config struct {
 	Logger    *slog.Logger // discarded if nil
 	// Metrics registers the series of HTTP; nil keeps them unregistered.
 	Metrics prometheus.Registerer
+	// Tracer makes spans of requests; nil traces nothing.
+	Tracer Tracer
 	// MetricsHandler answers GET /metrics; nil answers 404.
 	MetricsHandler http.Handler
 	// MetricsOnAdmin keeps /metrics off the public handler: only AdminHandler has it then.

@@ -39,7 +39,7 @@ func (j cookieJar) line(name, value string, maxAge int64) string {
 func (c *call) addCookie(line string) {
 	h := c.w.Header()
 	lines := h[headerSetCookie]
-	if lines == nil && c.used+2 <= len(c.values) {
+	if lines == nil && int(c.used)+2 <= len(c.values) {
 		lines = c.values[c.used : c.used : c.used+2]
 		c.used += 2
 	}

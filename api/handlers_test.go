@@ -371,6 +371,21 @@ func TestTheAdminHandlerServesBothSlashForms(t *testing.T) {
 	}
 }
 
+// Profiles show memory, and with it tokens: they are never where the public can ask.
+func TestProfilesAreNotPublic(t *testing.T) {
+	for _, config := range []func(*Config){nil, func(c *Config) { c.MetricsOnAdmin = true }} {
+		n := newNode(t, config)
+		for _, path := range []string{
+			"/debug/pprof", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/goroutine", "/debug/pprof/cmdline", "/debug/pprof/profile",
+			"/debug/pprof/symbol", "/debug/pprof/trace", "//debug/pprof/heap", "/debug%2Fpprof/heap", "/livez/../debug/pprof/heap",
+		} {
+			if a := n.do("GET", path, "", bearer(n.operator)); a.status == 200 {
+				t.Errorf("%s is public", path)
+			}
+		}
+	}
+}
+
 func TestListsArePagedAndMarkTheCurrent(t *testing.T) {
 	n := newNode(t, nil)
 	var tok, id string

@@ -169,6 +169,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.metrics.inFlight.Add(1)
 	defer s.finish(c)
 	err := s.admit(c)
+	if s.cfg.Tracer != nil {
+		s.trace(c)
+	}
 	if err == nil {
 		err = c.route.handle(s, c)
 	}
@@ -187,6 +190,9 @@ func (s *Server) finish(c *call) {
 	}
 	s.metrics.observe(c)
 	s.access(c)
+	if c.endSpan != nil {
+		c.endSpan(c.traced())
+	}
 	if broken != nil && (broken == http.ErrAbortHandler || c.size == 0) {
 		panic(http.ErrAbortHandler) // half an answer must not look whole
 	}

@@ -57,6 +57,12 @@ type proposal struct {
 	// forwarded: it came from another node, and is never sent to a third.
 	forwarded bool
 	state     atomic.Int32
+
+	// For the trace, written before finish: when it was taken, with how many others,
+	// and whom it was sent to, if that is another node.
+	taken   time.Time
+	company int
+	sentTo  string
 }
 
 func (p *proposal) withdraw() bool {
@@ -168,6 +174,10 @@ func (b *batcher) take() []*proposal {
 		b.notify()
 	}
 	if len(batch) > 0 {
+		now := time.Now()
+		for _, p := range batch {
+			p.taken, p.company = now, len(batch)
+		}
 		b.inFlight++
 		b.unsolved += len(batch)
 		// The peak is forgotten slowly, by an eighth and at least by one, so that it

@@ -88,6 +88,8 @@ type Config struct {
 	// Metrics receives this node's own series; nil keeps them private. See also
 	// InstallMetrics.
 	Metrics prometheus.Registerer
+	// Tracer takes spans; nil traces nothing.
+	Tracer Tracer
 
 	// The rest is nil in production and injected by tests.
 

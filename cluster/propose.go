@@ -30,6 +30,8 @@ func (n *Node) Propose(ctx context.Context, command []byte) (reply []byte, index
 	defer func() { n.metrics.committed(began, err) }()
 	ctx, cancel := n.bounded(ctx)
 	defer cancel()
+	ctx, end := n.traced(ctx, spanPropose)
+	defer func() { end(err) }()
 	sent := false
 	for {
 		reign, tried := n.reign.current(), time.Now()
@@ -76,12 +78,14 @@ func (n *Node) attempt(ctx, reign context.Context, command []byte) (attempt, err
 	if err := n.awaitLeader(ctx, reign); err != nil {
 		return attempt{}, err
 	}
+	queued := time.Now()
 	c, proposals, err := n.batcher.submit([][]byte{command}, false)
 	if err != nil {
 		return attempt{}, err
 	}
 	select {
 	case <-c.done:
+		n.traceAttempt(ctx, queued, &proposals[0], c.results[0])
 		return c.results[0], nil
 	case <-ctx.Done():
 	case <-n.ctx.Done():
@@ -210,7 +214,7 @@ func (n *Node) forward(reign context.Context, leader string, batch []*proposal) 
 	n.metrics.forwarded.Add(float64(len(batch)))
 	commands := make([][]byte, len(batch))
 	for i, p := range batch {
-		commands[i] = p.command
+		commands[i], p.sentTo = p.command, leader
 	}
 	ctx, cancel := context.WithTimeout(reign, n.cfg.RequestTimeout)
 	defer cancel()

@@ -29,6 +29,8 @@ func (n *Node) Read(ctx context.Context, atLeast uint64, strong bool) (now int64
 	}
 	ctx, cancel := n.bounded(ctx)
 	defer cancel()
+	ctx, end := n.traced(ctx, readSpan(strong, atLeast))
+	defer func() { end(err) }()
 	if !strong && n.patient(ctx, atLeast) {
 		if now, ok := n.local(); ok {
 			return now, nil

@@ -54,6 +54,8 @@ type Config struct {
 	MaxSessionsAction, ClientChange        string
 	DrainWait, DrainTimeout                time.Duration
 	AccessLog, LogLevel, LogFormat         string
+	TraceEndpoint                          string
+	TraceRatio                             float64
 }
 
 // flags declares the flags of a server and their defaults.
@@ -67,6 +69,8 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.DrainTimeout, "drain-timeout", 10*time.Second, "how long leadership transfer, and then requests under way, may take")
 	f.StringVar(&c.AccessLog, "access-log", api.AccessLogErrors, "errors (answers of 500 and more) or all")
 	f.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&c.TraceEndpoint, "trace-endpoint", "", "base URL of an OpenTelemetry collector (OTLP over HTTP), such as http://127.0.0.1:4318; empty traces nothing")
+	f.Float64Var(&c.TraceRatio, "trace-ratio", 0.01, "share of the requests that are traced where the caller does not say, 0 to 1")
 	f.StringVar(&c.LogFormat, "log-format", logJSON, "json, or text for people")
 }
 
@@ -205,5 +209,5 @@ func (c Config) validateOwn() error {
 		faults = append(faults, fmt.Errorf("sweep-interval %s: want at least 100ms", c.SweepInterval))
 	}
 	_, err := c.logger(nil)
-	return errors.Join(append(faults, err)...)
+	return errors.Join(append(faults, c.validateTracing(), err)...)
 }

@@ -85,7 +85,8 @@ func runningFamilies(t *testing.T) families {
 		scrapeInto(t, all, n)
 	}
 	cert, key := testCertificate(t)
-	more := newTestCluster(t, 1, "--tls-cert", cert, "--tls-key", key, "--snapshot-schedule", "1h", "--snapshot-dir", t.TempDir())
+	more := newTestCluster(t, 1, "--tls-cert", cert, "--tls-key", key, "--snapshot-schedule", "1h", "--snapshot-dir", t.TempDir(),
+		"--trace-endpoint", "http://127.0.0.1:1", "--trace-ratio", "0")
 	gathered, err := more.nodes[0].server.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

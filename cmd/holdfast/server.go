@@ -32,6 +32,7 @@ type Server struct {
 	api         *api.Server
 	flushes     prometheus.Histogram
 	scrubbed    scrubRecord
+	tracing     *tracing // nil without --trace-endpoint
 
 	// drainAsked is closed when an operator asks through another node that this one drain.
 	drainAsked chan struct{}
@@ -61,7 +62,7 @@ func Open(cfg Config, log *slog.Logger, registry *prometheus.Registry) (_ *Serve
 	}()
 	// What is cheap to find out comes first: a port in use or a missing file should cost no data directory.
 	for _, open := range []func() error{
-		s.openListeners, s.openCredentials, s.openDataDir, s.openTable, s.openMachine, s.openNode, s.openSessions, s.openSchedule, s.openAPI,
+		s.openListeners, s.openCredentials, s.openTracing, s.openDataDir, s.openTable, s.openMachine, s.openNode, s.openSessions, s.openSchedule, s.openAPI,
 	} {
 		if err := open(); err != nil {
 			return nil, err
@@ -146,6 +147,9 @@ func (s *Server) openNode() (err error) {
 	cfg.HTTPAddr = s.cfg.reachableHTTP(s.http.Addr())
 	cfg.KeysDigest, cfg.Disk, cfg.OnDrain = s.credentials.digest, s.diskRoom, func() { close(s.drainAsked) }
 	cfg.Logger, cfg.Metrics = s.log, s.registry
+	if s.tracing != nil {
+		cfg.Tracer = clusterTracing{s.tracing.tracer}
+	}
 	if s.node, err = cluster.Open(cfg, s.machine); err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ func (s *Server) openAPI() error {
 	}
 	cfg.Keys, cfg.Logins, cfg.TLS = s.credentials.keys, s.credentials.logins, s.credentials.tls()
 	cfg.Logger, cfg.Metrics = s.log.With("component", "api"), s.registry
+	if s.tracing != nil {
+		cfg.Tracer = s.tracing
+	}
 	cfg.MetricsHandler = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
 	cfg.Archives = newArchives(s.cfg, s.table, s.sessions, s.log.With("component", "archives"))
 	for _, c := range s.collectors() {
