@@ -99,6 +99,10 @@ func (n *Node) useKeys(keys []pki.Key) error {
 		return fmt.Errorf("cluster key file %s lacks key %s, which this node signs with: put the new key first, "+
 			"wait until every node has done so, and remove the old one then", n.keyring.path, first)
 	}
+	if !slices.Contains(before.keys, keys[0]) {
+		return fmt.Errorf("cluster key file %s begins with key %s, which this node did not know until now, so others may not either: "+
+			"make it the second one everywhere first", n.keyring.path, names[0])
+	}
 	// The directory first: it has to follow before the old key goes.
 	id, err := n.claim(names)
 	if err != nil {

@@ -251,6 +251,10 @@ func TestAReloadTakesTheStepsThatASafeRotationHasAndNoOther(t *testing.T) {
 		if got := one.node.KeyNames(); !slices.Equal(got, namesOf(old)) {
 			t.Errorf("%v after a refusal", got)
 		}
+		if err := reload(fresh, old[0]); err == nil || !strings.Contains(err.Error(), "make it the second one everywhere first") {
+			t.Errorf("a new key is the first at once: %v", err)
+		}
+		s.keysAreInUse(one, old...)
 		for _, keys := range [][]pki.Key{{old[0], fresh}, {fresh, old[0]}, {fresh}} {
 			if err := reload(keys...); err != nil || !slices.Equal(one.node.KeyNames(), namesOf(keys)) {
 				t.Fatalf("%v: %v, %v", namesOf(keys), one.node.KeyNames(), err)
@@ -270,5 +274,110 @@ func (s *sim) keysAreInUse(one *simNode, keys ...pki.Key) {
 	s.t.Helper()
 	if got := one.node.KeyNames(); !slices.Equal(got, namesOf(keys)) {
 		s.t.Errorf("%s uses %v, want %v", one.id, got, namesOf(keys))
+	}
+}
+
+func TestARotationSurvivesTheLossOfEveryLeaderThatMakesAStep(t *testing.T) {
+	configure, file := withKeyFiles(t)
+	simulate(t, 3, configure, func(s *sim) {
+		before := s.leader().node.KeyNames()[0]
+		target := ""
+		for _, step := range []string{KeyInstall, KeyUse, KeyRemove} {
+			leader := s.leader()
+			k := s.step(s.others(leader.id)[0], step)
+			if target == "" {
+				target = k.Key
+			}
+			if k.Key != target || len(k.Missing) != 0 {
+				t.Fatalf("%+v", k)
+			}
+			s.kill(leader.id)
+			next := s.leader()
+			s.start(leader.id)
+			s.eventually(30*time.Second, "the step is made again under another leader", func() bool {
+				again, err := next.node.RotateKey(s.t.Context(), step, nil)
+				return err == nil && len(again.Missing) == 0 && again.Key == target
+			})
+		}
+		if target == before {
+			t.Error("the key is the old one")
+		}
+		s.keysAre(file, target)
+		s.converge()
+	})
+}
+
+func TestAKeyThatCameWhileTheNodeWasDownIsPendingWhenItStarts(t *testing.T) {
+	configure, file := withKeyFiles(t)
+	simulate(t, 3, configure, func(s *sim) {
+		one := s.others(s.leader().id)[0]
+		old := one.node.keyring.state.Load().keys[0]
+		fresh := newClusterKey(t)
+		s.kill(one.id)
+		writeKeys(t, file(one.id), old, fresh)
+		s.start(one.id)
+		if got := one.node.pendingKey(); got != fresh.Name() {
+			t.Errorf("pending is %q", got)
+		}
+		s.kill(one.id)
+		s.start(one.id)
+		if got := one.node.pendingKey(); got != fresh.Name() {
+			t.Errorf("after another restart pending is %q", got)
+		}
+		s.eventually(30*time.Second, "the rotation goes on with that key", func() bool {
+			k, err := one.node.RotateKey(s.t.Context(), KeyInstall, nil)
+			return err == nil && len(k.Missing) == 0 && k.Key == fresh.Name()
+		})
+		s.step(one, KeyUse)
+		s.step(one, KeyRemove)
+		s.keysAre(file, fresh.Name())
+	})
+}
+
+func TestWhichKeyIsPending(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		id            identity
+		keys          []string
+		pending, fail string
+	}{
+		{"the first key alone", identity{Cluster: "a", Keys: []string{"a"}}, []string{"a"}, "", ""},
+		{"installed", identity{Cluster: "a", Keys: []string{"a"}}, []string{"a", "b"}, "b", ""},
+		{"installed, of a release without a list", identity{Cluster: "a"}, []string{"a", "b"}, "b", ""},
+		{"used", identity{Cluster: "a", Keys: []string{"a", "b"}, Pending: "b"}, []string{"b", "a"}, "", ""},
+		{"used, and restarted", identity{Cluster: "b", Keys: []string{"b", "a"}}, []string{"b", "a"}, "", ""},
+		{"given up", identity{Cluster: "a", Keys: []string{"a", "b"}, Pending: "b"}, []string{"a"}, "", ""},
+		{"installed and used in one", identity{Cluster: "a", Keys: []string{"a"}}, []string{"b", "a"}, "", ""},
+		{"removed too early", identity{Cluster: "a", Keys: []string{"a", "b"}, Pending: "b"}, []string{"b"}, "", "refused"},
+	} {
+		next, ok := c.id.follow(c.keys)
+		if ok != (c.fail == "") {
+			t.Errorf("%s: %v", c.name, ok)
+		}
+		if ok && (next.Pending != c.pending || next.Cluster != c.keys[0] || !slices.Equal(next.Keys, c.keys)) {
+			t.Errorf("%s: %+v", c.name, next)
+		}
+	}
+}
+
+func TestMembersThatDisagreeTooMuchAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		r      rotation
+		target string
+		says   string
+	}{
+		{"one key", rotation{{id: "n1", keys: []string{"a"}}, {id: "n2", reason: "does not answer"}}, "a", ""},
+		{"half installed", rotation{{id: "n1", keys: []string{"a", "b"}, pending: "b"}, {id: "n2", keys: []string{"a"}}}, "b", ""},
+		{"half used", rotation{{id: "n1", keys: []string{"b", "a"}}, {id: "n2", keys: []string{"a", "b"}, pending: "b"}}, "b", ""},
+		{"half removed", rotation{{id: "n1", keys: []string{"b"}}, {id: "n2", keys: []string{"b", "a"}}}, "b", ""},
+		{"two new keys", rotation{{id: "n1", keys: []string{"a", "b"}, pending: "b"}, {id: "n2", keys: []string{"a", "c"}, pending: "c"}}, "", "n1: a b, n2: a c"},
+		{"three keys", rotation{{id: "n1", keys: []string{"a", "b", "c"}}, {id: "n2", keys: []string{"a"}}}, "", "more keys than one rotation needs"},
+		{"two first ones, none new", rotation{{id: "n1", keys: []string{"b", "a"}}, {id: "n2", keys: []string{"a", "b"}}}, "", "none of which is new"},
+	} {
+		target, err := c.r.target()
+		if target != c.target || (err == nil) != (c.says == "") || (err != nil && !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %q, %v", c.name, target, err)
+		}
 	}
 }
