@@ -270,6 +270,19 @@ func TestDoctorKnowsAServerThatRuns(t *testing.T) {
 	wantFinding(t, c.ports(t.Context()), bad, "ports", "node n1 serves at")
 }
 
+func TestDoctorKnowsAServerWhoseCertificateNobodyVouchesFor(t *testing.T) {
+	c := healthy(t)
+	node := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Holdfast-Node", "n1")
+		_, _ = w.Write([]byte(`{"status":"ok"}`))
+	}))
+	defer node.Close()
+	c.cfg.HTTPAddr, c.cfg.TLSCert = node.Listener.Addr().String(), "cert.pem"
+	if found := c.ports(t.Context()); len(found) != 1 || found[0].level != fine || !strings.Contains(found[0].text, "node n1 runs here") {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestDoctorFindsWhatGoesWrongInACluster(t *testing.T) {
 	now := time.Now().UTC()
 	member := func(id, state, zone string) api.Member {
@@ -352,6 +365,23 @@ func TestDoctorReadsWhatNodesShow(t *testing.T) {
 			wantFinding(t, nodeFindings(sight{nodes: nodes}, time.Now()), c.level, c.what, c.says)
 		})
 	}
+}
+
+func TestDoctorComparesTheClusterKeysOfTheMembers(t *testing.T) {
+	one, two := memberIn("n1", "leader"), memberIn("n2", "follower")
+	down := memberIn("n3", stateDown)
+	one.ClusterKeys, two.ClusterKeys = []string{"aa"}, []string{"aa"}
+	found := func() []finding {
+		s := clusterOf("n1", one, two, down)
+		return clusterKeysFound(sight{status: &s})
+	}
+	if got := found(); len(got) != 1 || got[0].level != fine {
+		t.Errorf("%+v", got)
+	}
+	two.ClusterKeys = []string{"bb", "aa"}
+	wantFinding(t, found(), doubtful, "cluster-key", "n1: aa; n2: bb, aa")
+	one.ClusterKeys = two.ClusterKeys
+	wantFinding(t, found(), doubtful, "cluster-key", "2 keys are valid")
 }
 
 func TestDoctorSeesThatAClockIsWrongInSpiteOfWholeSeconds(t *testing.T) {

@@ -84,7 +84,7 @@ func (c *clinic) dirOwner() finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return well("identity", "the directory belongs to no node yet")
 	case err != nil && seen.NodeID != "":
-		return failure("identity", "the wrong directory, the wrong --node-id or the wrong --cluster-key-file: each node keeps its own", "%v", err)
+		return failure("identity", "give the node its own --data-dir, --node-id and --cluster-key-file: one of them is another's", "%v", err)
 	case errors.Is(err, cluster.ErrIdentity):
 		return failure("identity", "run "+healCommand(shellQuote(c.cfg.DataDir))+": the node gets the cluster's state again", "%v", err)
 	case err != nil:

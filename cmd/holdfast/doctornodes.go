@@ -73,26 +73,29 @@ func certificatesFound(s sight, now time.Time) []finding {
 	return found
 }
 
-// clusterKeysFound compares the names of the cluster keys that the nodes hold valid.
+// clusterKeysFound compares the names of the cluster keys that the nodes believe, the one that each signs with first: as
+// the members say, or, without a key to ask them, as the metrics show.
 func clusterKeysFound(s sight) []finding {
-	held := make(map[string][]string)
+	held := make(map[string][]string) // keys to nodes
 	most := 0
-	for _, n := range s.nodes {
-		var keys []string
-		for _, m := range n.metrics[seriesClusterKey].GetMetric() {
-			labels := make(map[string]string)
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
+	hold := func(node string, keys []string) {
+		if len(keys) > 0 {
+			set := strings.Join(keys, ", ")
+			held[set] = append(held[set], node)
+			most = max(most, len(keys))
+		}
+	}
+	if s.status != nil {
+		for _, m := range s.status.Members {
+			if m.State != stateDown {
+				hold(m.ID, m.ClusterKeys)
 			}
-			keys = append(keys, fmt.Sprintf("%s (%s)", labels["key"], labels["use"]))
 		}
-		if keys == nil {
-			continue
+	}
+	if len(held) == 0 {
+		for _, n := range s.nodes {
+			hold(n.name(), shownKeys(n))
 		}
-		slices.Sort(keys)
-		most = max(most, len(keys))
-		set := strings.Join(keys, ", ")
-		held[set] = append(held[set], n.name())
 	}
 	const finish = "finish the rotation: holdfast cluster-key rotate"
 	switch {
@@ -109,6 +112,20 @@ func clusterKeysFound(s sight) []finding {
 		return []finding{warning("cluster-key", finish+"; as long as the old key is valid, whoever has it can be any node", "%d keys are valid", most)}
 	}
 	return []finding{well("cluster-key", "all nodes that show theirs hold the same")}
+}
+
+// shownKeys are the names of the keys that a node's metrics show, each with its use.
+func shownKeys(n probed) []string {
+	var keys []string
+	for _, m := range n.metrics[seriesClusterKey].GetMetric() {
+		labels := make(map[string]string)
+		for _, l := range m.GetLabel() {
+			labels[l.GetName()] = l.GetValue()
+		}
+		keys = append(keys, fmt.Sprintf("%s (%s)", labels["key"], labels["use"]))
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func lowDisks(s sight) []finding {

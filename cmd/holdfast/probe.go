@@ -136,11 +136,15 @@ func (p *probed) pick(name string, better func(a, b float64) float64) (value flo
 
 // fetch gets a page that needs no key. The body is whole, or its error is returned.
 func fetch(ctx context.Context, page string) (*http.Response, io.Reader, error) {
+	return fetchBy(ctx, askClient, page)
+}
+
+func fetchBy(ctx context.Context, client *http.Client, page string) (*http.Response, io.Reader, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	response, err := askClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err
