@@ -120,10 +120,12 @@ func (t *Table) flush() error {
 		return t.failed()
 	}
 	began := time.Now()
+	t.committing(began)
 	next, err := t.commit()
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.began = time.Time{}
 	if err != nil {
 		t.err = fmt.Errorf("flush %s: %w", t.path, err)
 	} else {
@@ -136,6 +138,23 @@ func (t *Table) flush() error {
 	}
 	t.tell()
 	return t.err
+}
+
+func (t *Table) committing(since time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.began = since
+}
+
+// Committing is how long the commit that runs now has taken so far, 0 between
+// commits. A disk that hangs is seen here first: writers go on in memory.
+func (t *Table) Committing() time.Duration {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.began.IsZero() {
+		return 0
+	}
+	return time.Since(t.began)
 }
 
 // freeze says whether there is now something frozen to commit.

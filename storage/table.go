@@ -121,6 +121,7 @@ type Table struct {
 	closed   bool
 	flushes  uint64
 	lastTook time.Duration
+	began    time.Time // of the commit that runs, zero between commits
 
 	told sync.Once     // OnError
 	wake chan struct{} // tells the flusher that a flush is wanted

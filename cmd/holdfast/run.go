@@ -60,6 +60,7 @@ func (s *Server) run(ctx context.Context) error {
 		})
 	}
 	running.Go(func() { s.disk.watch(life, s.giveWay) })
+	running.Go(func() { s.watchFlushes(life) })
 
 	var reason error
 	select {
