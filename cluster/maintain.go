@@ -91,3 +91,13 @@ func Compact(dir string, free func(dir string) (int64, error)) (boltfile.Result,
 	}
 	return boltfile.Compact(path, free)
 }
+
+// LogFreeBytes is how many bytes of the log's file hold nothing, as of its last
+// write: later writes fill them, and Compact gives them back.
+func (n *Node) LogFreeBytes() int64 {
+	if n.logFile == nil {
+		return 0
+	}
+	stats := n.logFile.Stats()
+	return int64(stats.FreePageN) * int64(os.Getpagesize())
+}

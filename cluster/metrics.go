@@ -140,6 +140,8 @@ func (m *nodeMetrics) makeGauges(n *Node) {
 	gauge("state_hash_age_seconds", "On the leader: seconds since the state hash of each member was compared, of the longest ago; else 0.", func() float64 {
 		return n.comparedAge().Seconds()
 	})
+	gauge("log_file_free_bytes", "Bytes of the log's file that hold nothing; holdfast compact gives them back.",
+		func() float64 { return float64(n.LogFreeBytes()) })
 	gauge("applied_index", "Last log index that the machine has applied.", func() float64 { return float64(n.mark.applied()) })
 	gauge("lag_entries", "Entries between the end of the leader's log, as last heard, and what this node has applied.", n.lag)
 	gauge("term", "Raft's term, as this node knows it.", func() float64 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"github.com/holdfastdb/holdfast/cluster/gossip"
 	"github.com/holdfastdb/holdfast/cluster/pki"
@@ -33,6 +34,7 @@ type Node struct {
 	pool      atomic.Pointer[gossip.Pool] // the same
 	authority atomic.Pointer[pki.Keyed]   // the same
 	logs      *logStore
+	logFile   *raftboltdb.BoltStore // nil with injected stores
 	stable    *stableStore
 	logCache  *logCache
 	snapshots *snapshotStore
@@ -169,7 +171,7 @@ func (n *Node) openStores() error {
 		if err != nil {
 			return err
 		}
-		n.files = append(n.files, file)
+		n.files, n.logFile = append(n.files, file), file
 		n.tasks.Go(func() { file.RunMetrics(n.ctx, 0) })
 		logs, stable = file, file
 	}

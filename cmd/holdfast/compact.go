@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,3 +60,39 @@ func (p *program) compact(cfg Config) (err error) {
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+const (
+	// A file is worth a compaction where more than half of it holds nothing, and that is much.
+	compactFloor    = 256 << 20
+	compactInterval = time.Hour
+)
+
+func worthCompacting(size, free int64) bool { return free > compactFloor && free > size/2 }
+
+// adviseCompaction looks once an hour, and says once of each file that it is worth it.
+func (s *Server) adviseCompaction(ctx context.Context) {
+	said := make(map[string]bool)
+	for {
+		table := s.table.Stats()
+		var logSize int64
+		if stat, err := os.Stat(filepath.Join(s.cfg.DataDir, cluster.LogFile)); err == nil {
+			logSize = stat.Size()
+		}
+		for _, file := range []struct {
+			name       string
+			size, free int64
+		}{
+			{tableFile, table.FileBytes, int64(table.FreePages) * int64(os.Getpagesize())},
+			{cluster.LogFile, logSize, s.node.LogFreeBytes()},
+		} {
+			if worthCompacting(file.size, file.free) && !said[file.name] {
+				said[file.name] = true
+				s.log.Warn("more than half of a file holds nothing: stop this node and run holdfast compact when you need the room",
+					"file", file.name, "size_bytes", file.size, "free_bytes", file.free)
+			}
+		}
+		if !pause(ctx, compactInterval) {
+			return
+		}
+	}
+}

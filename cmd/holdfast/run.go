@@ -61,6 +61,7 @@ func (s *Server) run(ctx context.Context) error {
 	}
 	running.Go(func() { s.disk.watch(life, s.giveWay) })
 	running.Go(func() { s.watchFlushes(life) })
+	running.Go(func() { s.adviseCompaction(life) })
 
 	var reason error
 	select {
