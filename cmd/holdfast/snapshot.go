@@ -112,7 +112,8 @@ func (p *program) printArchive(v *archiveView) {
 	if !v.Whole {
 		state = "NOT whole: what follows is what was read before the fault, and is not to be believed"
 	}
-	writeTable(p.stdout, []any{"archive", v.File}, [][]any{
+	writeTable(p.stdout, []any{"archive", ""}, [][]any{
+		{"file", v.File},
 		{"state", state},
 		{"kind", fmt.Sprintf("%s, format version %d", v.Kind, v.FormatVersion)},
 		{"cluster", v.Cluster},

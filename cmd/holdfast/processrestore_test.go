@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// sessions is how many a node counts, with a strong read.
+func (n *processNode) sessions() float64 {
+	got, err := n.request("GET", "/api/stats/?consistency=strong", "Bearer "+n.cluster.service, "")
+	if err != nil || got.status != http.StatusOK {
+		return -1
+	}
+	count, _ := got.member(n.cluster.t, "sessions").(float64)
+	return count
+}
+
+// operated waits until the cluster has the feature level of restores.
+func (c *processCluster) operated() *processCluster {
+	c.t.Helper()
+	c.eventually("the feature level is that of restores", func() bool { return c.nodes[0].status().FeatureLevel >= 2 })
+	return c
+}
+
+// The node that restores is killed in the middle. Whoever gets the same archive next goes on from there, exactly.
+func TestARestoreWhoseNodeIsKilledGoesOnThroughAnother(t *testing.T) {
+	const sessions = 400
+	source := startProcesses(t, 1)
+	var tokens []string
+	for i := range sessions {
+		tokens = append(tokens, source.nodes[0].create(fmt.Sprintf(`{"n":%d,"x":%q}`, i, strings.Repeat("x", 48<<10))))
+	}
+	archive := source.nodes[0].ask("GET", "/cluster/snapshot", "Bearer "+source.operator, "").body
+	source.nodes[0].kill()
+
+	c := startProcesses(t, 3).operated()
+	victim := c.others(c.leader())[0]
+	other := c.others(victim)[0]
+	uploaded := make(chan struct{})
+	go func() {
+		defer close(uploaded)
+		// It ends with the process, and says nothing of the restore.
+		_, _ = victim.request("PUT", "/cluster/snapshot?sessions=all", "Bearer "+c.operator, archive)
+	}()
+	c.eventually("some sessions are there", func() bool { return other.sessions() > 0 })
+	victim.kill()
+	<-uploaded
+	t.Logf("killed when %v sessions of %d were there", other.sessions(), sessions)
+	got := other.ask("PUT", "/cluster/snapshot?sessions=all", "Bearer "+c.operator, archive)
+	var done restoreAnswer
+	if err := json.Unmarshal([]byte(got.body), &done); err != nil || got.status != http.StatusOK {
+		t.Fatal(got, err)
+	}
+	if done.Restored != sessions || done.SkippedDead != 0 || done.Unchanged != 0 || other.sessions() != sessions {
+		t.Errorf("%+v, and %v sessions", done, other.sessions())
+	}
+	victim.start()
+	victim.awaitReady()
+	c.converge()
+	for i, token := range tokens {
+		n := c.nodes[i%3]
+		if got := n.ask("GET", "/api/sessions/current/", token, ""); got.status != http.StatusOK || got.member(t, "session", "data", "n") != float64(i) {
+			t.Fatalf("session %d on %s: %d", i, n.id, got.status)
+		}
+	}
+}
