@@ -3,11 +3,14 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 )
+
+var inlineCommand = regexp.MustCompile("`holdfast ([^`]+)`")
 
 // grepped finds what a runbook has its reader look for among the metrics.
 var grepped = regexp.MustCompile(`/metrics \| grep '([^']*)'`)
@@ -40,6 +43,9 @@ func TestRunbooksNameCommandsAndSeriesThatExist(t *testing.T) {
 			if args, ours := strings.CutPrefix(strings.TrimSpace(line), "holdfast "); ours {
 				checkCommand(t, root, rule.Alert, args)
 			}
+		}
+		for _, found := range inlineCommand.FindAllStringSubmatch(text, -1) {
+			checkCommand(t, root, rule.Alert, found[1])
 		}
 	}
 }
@@ -75,6 +81,9 @@ func checkCommand(t *testing.T, root *cobra.Command, where, args string) {
 	if err != nil || cmd == root || cmd.HasSubCommands() {
 		t.Errorf("%s: there is no command holdfast %s", where, args)
 		return
+	}
+	if i := slices.Index(rest, "--config"); i >= 0 && cmd.Flags().Lookup("config") != nil {
+		rest = slices.Delete(rest, i, i+2) // the file is the operator's
 	}
 	if _, faults := parse(cmd.Flags(), rest, nil); faults != nil {
 		t.Errorf("%s: holdfast %s: %v", where, args, faults)
