@@ -547,7 +547,7 @@ func (f *fixedCluster) Status(context.Context) (Status, error) {
 		Members: []Member{{
 			ID: "n1", HTTPAddr: "127.0.0.1:8081", State: "leader", Role: "voter", Zone: "z1", Voter: true, Healthy: true, FeatureLevel: 2,
 			DiskFreeBytes: 1, DiskSizeBytes: 2, HealthySince: "2026-03-01T12:00:00.000Z", Clock: "2026-03-01T12:00:00.000Z",
-			ClusterKeys: []string{"7f52ebefae1bd2b8"},
+			ClusterKeys: []string{"7f52ebefae1bd2b8"}, PolicyDigest: "0123456789abcdef",
 		}},
 	}, f.err
 }

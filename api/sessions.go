@@ -107,6 +107,8 @@ type Member struct {
 	DiskSizeBytes int64  `json:"disk_size_bytes"`
 	StateHash     string `json:"state_hash"`
 	KeysDigest    string `json:"keys_digest"` // of the keys file
+	// PolicyDigest is of the flags for sessions and logins, which every node should have alike.
+	PolicyDigest string `json:"policy_digest,omitempty"`
 	// ClusterKeys are the names of the cluster keys that it believes, that of the one which it signs with first.
 	ClusterKeys  []string `json:"cluster_keys,omitempty"`
 	Healthy      bool     `json:"healthy"`

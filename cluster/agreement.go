@@ -39,11 +39,34 @@ func (d *disagreement) observe(differs bool, now time.Time) (warn, over bool) {
 	return true, false
 }
 
+// agreed is what all members should have alike, and what to do where they have not.
+var agreed = []struct {
+	what, do string
+	// of is empty for a node of an earlier release, which does not say.
+	of func(report) string
+}{
+	{
+		"the members' keys files differ: a key may be valid on some of them only",
+		"copy the keys file to every node and send SIGHUP; cluster status -o json shows each node's keys_digest",
+		func(r report) string { return "of " + r.KeysDigest }, // a node may have none
+	},
+	{
+		"the members' cluster keys differ: a rotation is not finished",
+		"run holdfast cluster-key rotate --resume; cluster status -o json shows each node's cluster_keys",
+		func(r report) string { return strings.Join(r.ClusterKeys, " ") },
+	},
+	{
+		"the members' flags for sessions or logins differ: what a request gets depends on the node",
+		"start every node with the same; cluster status -o json shows each node's policy_digest",
+		func(r report) string { return r.PolicyDigest },
+	},
+}
+
 // runAgreement is a duty of the leader.
 func (n *Node) runAgreement(ctx context.Context) {
 	tick := time.NewTicker(n.cfg.scaled(agreementInterval))
 	defer tick.Stop()
-	var serviceKeys, clusterKeys disagreement
+	found := make([]disagreement, len(agreed))
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,37 +74,36 @@ func (n *Node) runAgreement(ctx context.Context) {
 		case <-tick.C:
 		}
 		n.spreadPendingKey(ctx)
-		differs := n.differences(ctx)
-		n.tellDisagreement(&serviceKeys, differs.keysFiles, "the members' keys files differ: a key may be valid on some of them only",
-			"copy the keys file to every node and send SIGHUP; cluster status shows each node's keys_digest")
-		n.tellDisagreement(&clusterKeys, differs.clusterKeys, "the members' cluster keys differ: a rotation is not finished",
-			"run holdfast cluster-key rotate, which goes on with it; cluster status shows each node's cluster_keys")
+		reports, _ := n.reports(ctx, n.configuredIDs())
+		for i, a := range agreed {
+			switch warn, over := found[i].observe(differ(reports, a.of), time.Now()); {
+			case warn:
+				n.log.Warn(a.what, "since", found[i].since.UTC().Format(time.RFC3339), "do", a.do)
+			case over:
+				n.log.Info("over: " + a.what)
+			}
+		}
 	}
 }
 
-func (n *Node) tellDisagreement(d *disagreement, differs bool, what, help string) {
-	switch warn, over := d.observe(differs, time.Now()); {
-	case warn:
-		n.log.Warn(what, "since", d.since.UTC().Format(time.RFC3339), "do", help)
-	case over:
-		n.log.Info("over: " + what)
+// differ says whether two nodes that say differ.
+func differ(reports []report, of func(report) string) bool {
+	said := make(map[string]bool)
+	for _, r := range reports {
+		if text := of(r); text != "" {
+			said[text] = true
+		}
 	}
+	return len(said) > 1
 }
 
-type differences struct{ keysFiles, clusterKeys bool }
-
-// differences compares the members that answer.
-func (n *Node) differences(ctx context.Context) (d differences) {
+// configuredIDs are the ids of the configuration's members.
+func (n *Node) configuredIDs() []string {
 	var ids []string
 	for _, s := range n.configuration().Servers {
 		ids = append(ids, string(s.ID))
 	}
-	reports, _ := n.reports(ctx, ids)
-	for _, r := range reports {
-		d.keysFiles = d.keysFiles || r.KeysDigest != reports[0].KeysDigest
-		d.clusterKeys = d.clusterKeys || strings.Join(r.ClusterKeys, " ") != strings.Join(reports[0].ClusterKeys, " ")
-	}
-	return d
+	return ids
 }
 
 // spreadPendingKey tells it to members that were down when it was installed. A

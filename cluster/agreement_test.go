@@ -58,6 +58,7 @@ func TestTheLeaderTellsOfFilesThatDiffer(t *testing.T) {
 	withKeys, file := withKeyFiles(t)
 	configure := func(c *Config) {
 		withKeys(c)
+		c.PolicyDigest = map[string]string{"n1": "one", "n2": "other", "n3": ""}[c.NodeID] // n3 is of an earlier release
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		id := c.NodeID
 		c.KeysDigest = func() string {
@@ -66,12 +67,19 @@ func TestTheLeaderTellsOfFilesThatDiffer(t *testing.T) {
 			return digests[id]
 		}
 	}
+	const flags = "the members' flags for sessions or logins differ"
 	const services, keys = "the members' keys files differ", "the members' cluster keys differ"
 	simulate(t, 3, configure, func(s *sim) {
 		odd := s.others(s.leader().id)[0]
+		if log.count(flags) != 0 {
+			t.Error("told of flags at once")
+		}
 		time.Sleep(time.Minute)
 		if log.count(services)+log.count(keys) != 0 {
-			t.Error("told of nothing")
+			t.Error("told of what does not differ")
+		}
+		if log.count(flags) != 1 {
+			t.Errorf("told of flags %d times", log.count(flags))
 		}
 		mu.Lock()
 		digests[odd.id] = "other"

@@ -45,6 +45,8 @@ type Config struct {
 	// HTTPAddr, Zone, Role and Version are told to other nodes, for Status. Role
 	// also decides whether the node is ever given a vote.
 	HTTPAddr, Zone, Role, Version string
+	// PolicyDigest is told too: of the flags that every node should have alike.
+	PolicyDigest string
 	// KeysDigest is told too, as it is when somebody asks; nil tells none.
 	KeysDigest func() string
 	// Disk is told as well: bytes that are free on the data directory's disk, and

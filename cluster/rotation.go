@@ -129,11 +129,7 @@ func (r rotation) lacking(ok func(memberKeys) bool, reason string) []string {
 
 // memberKeys asks every member of the configuration for the names of its keys.
 func (n *Node) memberKeys(ctx context.Context) rotation {
-	var ids []string
-	for _, s := range n.configuration().Servers {
-		ids = append(ids, string(s.ID))
-	}
-	reports, failed := n.reports(ctx, ids)
+	reports, failed := n.reports(ctx, n.configuredIDs())
 	var r rotation
 	for _, one := range reports {
 		m := memberKeys{id: one.ID, keys: one.ClusterKeys, pending: one.PendingKey}

@@ -21,6 +21,8 @@ type report struct {
 	Role        string `json:"role"`
 	Zone        string `json:"zone"`
 	KeysDigest  string `json:"keys_digest"`
+	// PolicyDigest is of the flags that every node should have alike.
+	PolicyDigest string `json:"policy_digest,omitempty"`
 	// ClusterKeys are the names of its valid cluster keys, that which signs first;
 	// PendingKey is the one that is to become the first.
 	ClusterKeys []string `json:"cluster_keys,omitempty"`
@@ -62,7 +64,7 @@ type report struct {
 func (n *Node) report() report {
 	r := report{
 		ID: n.cfg.NodeID, HTTPAddr: n.cfg.HTTPAddr, ClusterAddr: n.cfg.AdvertiseAddr, Version: n.cfg.Version,
-		Role: n.cfg.Role, Zone: n.cfg.Zone, KeysDigest: n.cfg.KeysDigest(),
+		Role: n.cfg.Role, Zone: n.cfg.Zone, KeysDigest: n.cfg.KeysDigest(), PolicyDigest: n.cfg.PolicyDigest,
 		State:      "joining",
 		Cluster:    n.machine.Cluster(),
 		Virgin:     n.pristine(),
@@ -132,6 +134,8 @@ type Member struct {
 	Demoted bool
 	// ClusterKeys are the names of its valid cluster keys, that which signs first.
 	ClusterKeys []string
+	// PolicyDigest is of the flags that every node should have alike.
+	PolicyDigest string
 }
 
 // Status is the cluster as one node sees it now.
@@ -198,7 +202,7 @@ func (n *Node) Status(ctx context.Context) (Status, error) {
 func (n *Node) member(r report, server raft.Server, furthest report) Member {
 	m := Member{
 		ID: r.ID, HTTPAddr: r.HTTPAddr, ClusterAddr: r.ClusterAddr, Version: r.Version, Role: r.Role, Zone: r.Zone,
-		KeysDigest: r.KeysDigest, ClusterKeys: r.ClusterKeys, State: r.State, AppliedIndex: r.Applied, Lag: furthest.Applied - r.Applied,
+		KeysDigest: r.KeysDigest, ClusterKeys: r.ClusterKeys, PolicyDigest: r.PolicyDigest, State: r.State, AppliedIndex: r.Applied, Lag: furthest.Applied - r.Applied,
 		HashIndex: r.HashIndex, StateHash: r.Hash, Level: r.Level, DiskFree: r.DiskFree, DiskSize: r.DiskSize,
 		Demoted: r.NonVoter, Wall: time.UnixMilli(r.WallMS), Configured: server.ID != "",
 		Voter:       server.ID != "" && server.Suffrage == raft.Voter,

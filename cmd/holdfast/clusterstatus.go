@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,6 +54,9 @@ func (p *program) printStatus(s api.Status) {
 	fmt.Fprintf(p.stdout, "\ncluster %s, term %d, leader %s, feature level %d\n%s\n", s.Cluster, s.Term, leaderName(s), s.FeatureLevel, verdict(s))
 	if keysDiffer(s) {
 		fmt.Fprintln(p.stdout, "warning: the nodes' keys files differ")
+	}
+	if policiesDiffer(s) {
+		fmt.Fprintln(p.stdout, "warning: the nodes were started with different flags for sessions or logins")
 	}
 	if clusterKeysDiffer(s) {
 		fmt.Fprintln(p.stdout, "warning: the nodes' cluster keys differ; holdfast cluster-key rotate goes on with a rotation that was broken off")
@@ -131,13 +134,26 @@ func verdict(s api.Status) string {
 	}
 }
 
+// policiesDiffer says whether two members that answer were started with different flags for sessions or logins.
+func policiesDiffer(s api.Status) bool {
+	return membersDiffer(s, func(m api.Member) string { return m.PolicyDigest })
+}
+
 // clusterKeysDiffer says whether two members that answer believe or sign with different cluster keys: a rotation is under
 // way, or was broken off.
 func clusterKeysDiffer(s api.Status) bool {
-	return slices.ContainsFunc(s.Members, func(m api.Member) bool {
-		first := slices.IndexFunc(s.Members, func(o api.Member) bool { return o.State != stateDown })
-		return m.State != stateDown && !slices.Equal(m.ClusterKeys, s.Members[first].ClusterKeys)
-	})
+	return membersDiffer(s, func(m api.Member) string { return strings.Join(m.ClusterKeys, " ") })
+}
+
+// membersDiffer leaves out members that do not answer, and those of an earlier release, which do not say.
+func membersDiffer(s api.Status, of func(api.Member) string) bool {
+	said := make(map[string]bool)
+	for _, m := range s.Members {
+		if text := of(m); text != "" && m.State != stateDown {
+			said[text] = true
+		}
+	}
+	return len(said) > 1
 }
 
 // keysDiffer says whether two members that answer were given different keys files: a key would then be valid on some

@@ -69,7 +69,7 @@ func memberView(m cluster.Member, leader string) api.Member {
 		// Hashes are of an index each: equal ones at equal indexes mean equal states.
 		view.StateHash = fmt.Sprintf("%d:%016x", m.HashIndex, m.StateHash)
 	}
-	view.ClusterKeys = m.ClusterKeys
+	view.ClusterKeys, view.PolicyDigest = m.ClusterKeys, m.PolicyDigest
 	if !m.Healthy {
 		view.Detail = trouble(m, leader)
 	}

@@ -146,6 +146,7 @@ func (s *Server) openNode() (err error) {
 	cfg := s.cfg.cluster()
 	cfg.HTTPAddr = s.cfg.reachableHTTP(s.http.Addr())
 	cfg.KeysDigest, cfg.Disk, cfg.OnDrain = s.credentials.digest, s.diskRoom, func() { close(s.drainAsked) }
+	cfg.PolicyDigest = s.cfg.policyDigest()
 	cfg.Logger, cfg.Metrics = s.log, s.registry
 	if s.tracing != nil {
 		cfg.Tracer = clusterTracing{s.tracing.tracer}
