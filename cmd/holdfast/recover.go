@@ -62,7 +62,7 @@ func (p *program) recoverNode(dir, confirm string) (err error) {
 		return fmt.Errorf("recover: %w; run it again", err)
 	}
 	fmt.Fprintf(p.stdout, "\nrecovered: %s is the only member of the new cluster %016x.\n", words.NodeID, id)
-	fmt.Fprintln(p.stdout, "Start it. Then wipe each other node with holdfast heal before it is started: it joins as a new member.")
+	fmt.Fprintln(p.stdout, "Start it. Then wipe each other node with holdfast heal --force before it is started: it joins as a new member.")
 	return nil
 }
 
