@@ -292,3 +292,28 @@ func TestChaosFailsNoRequest(t *testing.T) {
 		t.Errorf("no leader was killed under load:\n%s", report)
 	}
 }
+
+func TestChaosEndsWithAFailureIfOneRequestFailed(t *testing.T) {
+	files, err := openDevFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, err := net.SplitHostPort(deadAddr(t)) // where the balancer should be
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	c := &devCluster{files: files, balancer: &balancer{}, term: &terminal{w: &out}, flags: &devFlags{
+		port: port, chaosFor: 200 * time.Millisecond, chaosEvery: time.Hour, chaosRate: 100,
+	}}
+	if err := c.chaos(t.Context()); !errors.Is(err, errReported) {
+		t.Errorf("%v", err)
+	}
+	if !strings.Contains(out.String(), "wrong, after") || strings.Contains(out.String(), " 0 failed") {
+		t.Errorf("the failures are not told:\n%s", &out)
+	}
+}
