@@ -2,8 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/holdfastdb/holdfast/scripts/harness/needed"
 )
 
 type dashboardPanel struct {
@@ -18,7 +24,8 @@ type dashboardPanel struct {
 	FieldConfig struct{ Defaults struct{ Unit string } }
 }
 
-func TestTheDashboardIsWholeAndUsesSeriesThatExist(t *testing.T) {
+func readDashboard(t *testing.T) (panels []dashboardPanel) {
+	t.Helper()
 	raw, err := os.ReadFile(monitoring + "dashboard.json")
 	if err != nil {
 		t.Fatal(err)
@@ -33,9 +40,37 @@ func TestTheDashboardIsWholeAndUsesSeriesThatExist(t *testing.T) {
 	if board.Title == "" || board.UID == "" || len(board.Panels) < 40 {
 		t.Fatalf("%q has %d panels", board.Title, len(board.Panels))
 	}
+	return board.Panels
+}
+
+func TestPrometheusUnderstandsEveryQueryOfTheDashboard(t *testing.T) {
+	promtool := needed.Program(t, "promtool")
+	variables := strings.NewReplacer("$__rate_interval", "5m", "$job", ".*")
+	var rules strings.Builder
+	rules.WriteString("groups:\n- name: dashboard\n  rules:\n")
+	for _, p := range readDashboard(t) {
+		for _, target := range p.Targets {
+			query, err := json.Marshal(variables.Replace(target.Expr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&rules, "  - record: panel_%d:%s\n    expr: %s\n", p.ID, target.RefID, query)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestTheDashboardIsWholeAndUsesSeriesThatExist(t *testing.T) {
+	panels := readDashboard(t)
 	known := documented(t)
 	used, ids, taken := make(map[string]bool), make(map[int]string), make(map[[2]int]string)
-	for _, p := range board.Panels {
+	for _, p := range panels {
 		if other := ids[p.ID]; other != "" || p.ID == 0 || p.Title == "" {
 			t.Errorf("panel %q has the id %d of %q", p.Title, p.ID, other)
 		}
