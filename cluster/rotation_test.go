@@ -381,3 +381,25 @@ func TestMembersThatDisagreeTooMuchAreNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestMalformedKeyStepsAreRefused(t *testing.T) {
+	configure, file := withKeyFiles(t)
+	simulate(t, 3, configure, func(s *sim) {
+		leader := s.leader()
+		name := leader.node.KeyNames()[0]
+		for what, body := range map[string][]byte{
+			"nothing": {}, "no key": {stepInstall}, "half a key": append([]byte{stepInstall}, make([]byte, 31)...),
+			"an unknown step": {99}, "no step to lead": {stepLead}, "a step that is cut": {stepLead, 9, 'u'},
+			"a step and half a key": {stepLead, 3, 'u', 's', 'e', 1}, "an unknown key to use": append([]byte{stepUse}, "0000000000000000"...),
+			"an unknown key to keep": append([]byte{stepRemove}, "0000000000000000"...), "an unknown key to give": append([]byte{stepGive}, "0000000000000000"...),
+		} {
+			if answer, err := leader.node.serveKeys(s.t.Context(), "n1", body); err == nil {
+				t.Errorf("%s was answered: %q", what, answer)
+			}
+		}
+		if _, err := leader.node.serveKeys(s.t.Context(), "nobody", append([]byte{stepGive}, name...)); err == nil {
+			t.Error("a key was given to one that is no member")
+		}
+		s.keysAre(file, name)
+	})
+}

@@ -3,12 +3,15 @@ package wire
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast/cluster/pki"
 )
@@ -113,9 +116,10 @@ func TestAHandshakeUnderWayDoesNotSurviveTheRemovalOfItsKey(t *testing.T) {
 	late := newMux(t, "late", d, newAuthority(t, "late", before), nil)
 	conn, err := late.Dial(within(t), "b", "test/1")
 	if err == nil {
+		_ = conn.SetReadDeadline(time.Now().Add(limit))
 		_, err = conn.Read(make([]byte, 1))
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the connection is open")
 	}
 	until(t, "it is forgotten", func() bool { return authority.checks.Load() == 2 && b.Stats().Open == 0 })
