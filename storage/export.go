@@ -36,6 +36,10 @@ func (t *Table) Export() (*Export, error) {
 // Each calls fn for every pair in ascending order, until an error. Key and
 // value are valid during the call alone.
 func (e *Export) Each(fn func(key, value []byte) error) error {
+	return calmlyDo(func() error { return e.each(fn) })
+}
+
+func (e *Export) each(fn func(key, value []byte) error) error {
 	c, err := e.disk.seek(nil)
 	for err == nil && c.key != nil {
 		var value []byte
@@ -72,7 +76,8 @@ func (t *Table) Import(p Point, fill func(put func(key, value []byte) error) err
 	if err := t.unusable(); err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
-	db, err := t.writeBeside(p, fill)
+	var db *bbolt.DB
+	err := calmlyDo(func() (err error) { db, err = t.writeBeside(p, fill); return err })
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
