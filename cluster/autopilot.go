@@ -146,7 +146,7 @@ func (p pilot) FilterFailedServerRemovals(_ *autopilot.Config, _ *autopilot.Stat
 // earnedVote says that a non-voter wants a vote and has earned it.
 func (n *Node) earnedVote(id string) bool {
 	f, ok := n.followers.get(id)
-	return ok && f.wantsVote && n.keepsUp(f) && time.Since(f.steady) >= n.cfg.scaled(n.cfg.StableTime)
+	return ok && f.wantsVote && !f.withheld && n.keepsUp(f) && time.Since(f.steady) >= n.cfg.scaled(n.cfg.StableTime)
 }
 
 // keepsUp says that a follower is heard of, near the end of the log, and right.
@@ -165,8 +165,10 @@ func (n *Node) dead(id string) bool {
 
 // removeDead removes a member that is still dead now that it is its turn.
 func (n *Node) removeDead(id string) {
-	n.joining.Lock()
-	defer n.joining.Unlock()
+	if n.joining.take(n.ctx) != nil {
+		return
+	}
+	defer n.joining.pass()
 	s, ok := n.server(id)
 	if !ok || !n.Leading() || !n.dead(id) {
 		return
@@ -193,10 +195,17 @@ type pilotRaft struct {
 // configuration in hand.
 const membershipTimeout = 2 * time.Second
 
-// AddVoter implements autopilot.Raft.
+// AddVoter implements autopilot.Raft. It looks again when its turn has come: an
+// operator may have removed or demoted the node meanwhile, and Raft would make a
+// voter of an id that nobody has.
 func (r pilotRaft) AddVoter(id raft.ServerID, address raft.ServerAddress, _ uint64, _ time.Duration) raft.IndexFuture {
-	r.n.joining.Lock()
-	defer r.n.joining.Unlock()
+	if err := r.n.joining.take(r.n.ctx); err != nil {
+		return refusedChange{err}
+	}
+	defer r.n.joining.pass()
+	if s, ok := r.n.server(string(id)); !ok || s.Suffrage == raft.Voter || !r.n.earnedVote(string(id)) {
+		return refusedChange{fmt.Errorf("%s is not to be promoted any more", id)}
+	}
 	f := r.Raft.AddVoter(id, address, 0, r.n.cfg.scaled(membershipTimeout))
 	if err := r.n.await(f); err == nil {
 		r.n.log.Info("promoted a node to voter", "node", string(id))

@@ -97,7 +97,7 @@ func (s *Status) plan(c Change) (Effect, error) {
 	var err error
 	switch c.Verb {
 	case VerbPromote:
-		e.Changed = !m.Voter
+		e.Changed = !m.Voter || m.Demoted // a demotion may have stopped half-way
 		err = s.planPromotion(m, &after)
 	case VerbDemote:
 		e.Changed = m.Voter || !m.Demoted

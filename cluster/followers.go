@@ -17,6 +17,9 @@ type followers struct {
 	mu    sync.Mutex
 	known map[string]follower
 	began time.Time // of this leader's term
+	// withheld are whom an operator has demoted in this term: a question that was
+	// on its way then still says that its node wants a vote.
+	withheld map[string]bool
 
 	// For the operator: comparisons of state hashes, and members that were found to
 	// differ. Both go on from term to term.
@@ -26,6 +29,7 @@ type followers struct {
 type follower struct {
 	applied   uint64
 	wantsVote bool
+	withheld  bool // whatever it wants
 	level     uint16
 	heard     time.Time
 	// steady is since when it has kept up without a break.
@@ -58,6 +62,7 @@ func (f *followers) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.known = make(map[string]follower)
+	f.withheld = nil
 	f.began = time.Now()
 }
 
@@ -75,7 +80,22 @@ func (f *followers) get(id string) (follower, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	one, ok := f.known[id]
+	one.withheld = f.withheld[id]
 	return one, ok
+}
+
+// withhold keeps this leader from promoting a node by itself, or lets it again.
+func (f *followers) withhold(id string, vote bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !vote {
+		delete(f.withheld, id)
+		return
+	}
+	if f.withheld == nil {
+		f.withheld = make(map[string]bool)
+	}
+	f.withheld[id] = true
 }
 
 // heard takes one question in and returns what is known now.
@@ -208,6 +228,7 @@ func (f *followers) drop(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.known, id)
+	delete(f.withheld, id)
 }
 
 // comparedAge is how long ago the member that was compared longest ago was; 0 on

@@ -47,8 +47,10 @@ func (n *Node) serveJoin(ctx context.Context, from string, level uint16) error {
 	if !n.Leading() {
 		return errNotExecuted
 	}
-	n.joining.Lock()
-	defer n.joining.Unlock()
+	if err := n.joining.take(ctx); err != nil {
+		return err
+	}
+	defer n.joining.pass()
 	err := n.admit(ctx, from, level)
 	if err != nil && n.refused.tell(from, err) {
 		n.log.Warn("refused a node that asked to join", "node", from, "error", err)
@@ -58,7 +60,7 @@ func (n *Node) serveJoin(ctx context.Context, from string, level uint16) error {
 
 // admit forgets whatever the node was and adds it as a non-voter. Only then does
 // the node open its Raft transport, so the node that answers to this id never
-// votes by what it has forgotten. The caller holds n.joining.
+// votes by what it has forgotten. The caller has its turn in n.joining.
 func (n *Node) admit(ctx context.Context, from string, level uint16) error {
 	if from == n.cfg.NodeID {
 		return errors.New("a leader cannot join itself")

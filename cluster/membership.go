@@ -45,10 +45,14 @@ func (n *Node) changeOnce(ctx, reign context.Context, c Change) (Effect, error) 
 }
 
 // change is the leader's. One change at a time: each is judged by the state that
-// the one before has made.
+// the one before has made. A dry run changes nothing, and waits for nobody.
 func (n *Node) change(ctx context.Context, c Change) (Effect, error) {
-	n.joining.Lock()
-	defer n.joining.Unlock()
+	if !c.DryRun {
+		if err := n.joining.take(ctx); err != nil {
+			return Effect{}, impossible("other changes of the membership were under way for all the time that this one had; try again")
+		}
+		defer n.joining.pass()
+	}
 	e, err := n.planChange(ctx, c)
 	if err != nil || c.DryRun || !e.Changed {
 		e.Changed = false
@@ -80,6 +84,10 @@ func (n *Node) planChange(ctx context.Context, c Change) (Effect, error) {
 		if err != nil {
 			return Effect{}, err
 		}
+		if ctx.Err() != nil {
+			// Whoever asked has been answered, and members that were not heard out look dead.
+			return Effect{}, impossible("the members did not tell of their state in time; try again")
+		}
 		e, err := s.plan(c)
 		if err == nil || time.Since(began) > n.cfg.scaled(planPatience) || errors.Is(err, ErrUnknownMember) {
 			return e, err
@@ -98,12 +106,14 @@ func (n *Node) carryOut(ctx context.Context, c Change) error {
 		if err := n.callVote(ctx, c.ID, true); err != nil {
 			return impossible("%v", err)
 		}
+		n.followers.withhold(c.ID, false)
 		return n.changed(r.AddVoter(id, raft.ServerAddress(c.ID), 0, timeout))
 	case VerbDemote:
 		// It must know first, or it would soon be given its vote back.
 		if err := n.callVote(ctx, c.ID, false); err != nil {
 			return impossible("%v", err)
 		}
+		n.followers.withhold(c.ID, true)
 		return n.changed(r.DemoteVoter(id, 0, timeout))
 	case VerbRemove:
 		err := n.changed(r.RemoveServer(id, 0, timeout))

@@ -61,7 +61,7 @@ type Node struct {
 	raft       atomic.Pointer[raft.Raft] // nil until this node is in a cluster
 	guard      atomic.Pointer[guard]
 	leads      atomic.Uint64 // the term whose opening entry this leader has applied
-	joining    sync.Mutex    // one change of the membership at a time
+	joining    turn          // one change of the membership at a time
 	identity   sync.Mutex    // one change of identity.json at a time
 	foreigners quiet.Log     // nodes of other clusters that were named
 	refused    refusals
@@ -112,6 +112,7 @@ func Open(cfg Config, machine Machine) (*Node, error) {
 		rounds:      newRounds(),
 		fresh:       newFreshness(),
 		started:     make(chan struct{}),
+		joining:     newTurn(),
 		raftStopped: make(chan struct{}),
 		done:        make(chan struct{}),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -36,6 +37,9 @@ func (m *Mux) level(addr net.Addr, err error) slog.Level {
 	return slog.LevelWarn
 }
 
+// noProtocol is the alert of a node that offers none of the protocols asked for.
+const noProtocol = tls.AlertError(120)
+
 func isBroken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
@@ -46,6 +50,9 @@ func isBroken(err error) bool {
 func explain(err error) error {
 	if err == nil {
 		return nil
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" && op.Err.Error() == noProtocol.Error() {
+		return fmt.Errorf("the other node is not open for this, as one that is starting, joining or stopping is not: %w", err)
 	}
 	if _, isAlert := errors.AsType[tls.AlertError](err); isAlert {
 		return &alerted{err}

@@ -124,3 +124,15 @@ func TestAHandshakeUnderWayDoesNotSurviveTheRemovalOfItsKey(t *testing.T) {
 	}
 	until(t, "it is forgotten", func() bool { return authority.checks.Load() == 2 && b.Stats().Open == 0 })
 }
+
+func TestANodeThatIsNotOpenYetIsNotTakenForOneWithAnotherKey(t *testing.T) {
+	m, _, d, key := target(t, nil)
+	var log lockedLog
+	a := newMux(t, "a", d, newAuthority(t, "a", key), logged(&log))
+	if _, err := a.Dial(within(t), "b", "later/1"); err == nil {
+		t.Fatal("a protocol that nobody listens for")
+	}
+	if m.Stats().Failed > 1 || log.lines("not open for this") != 1 || log.lines("another cluster key") != 0 {
+		t.Errorf("%s", log.text.String())
+	}
+}
