@@ -30,7 +30,8 @@ type handshakes struct {
 	life   context.Context
 	end    context.CancelFunc
 
-	running sync.WaitGroup
+	running sync.WaitGroup // accept, and each handshake
+	shaking sync.WaitGroup // each handshake
 }
 
 func newHandshakes(ln net.Listener, config *tls.Config, patience time.Duration, guard func(refusal) []byte, log *slog.Logger) *handshakes {
@@ -58,8 +59,15 @@ func (h *handshakes) accept() {
 	for {
 		raw, err := h.Listener.Accept()
 		if err == nil {
-			h.running.Go(func() { h.shake(raw) })
+			h.shaking.Add(1)
+			h.running.Go(func() {
+				defer h.shaking.Done()
+				h.shake(raw)
+			})
 			continue
+		}
+		if errors.Is(err, net.ErrClosed) {
+			h.shaking.Wait() // net/http closes this listener at the error, and with it what is still at its handshake
 		}
 		select {
 		case h.failed <- err: // net/http waits before it asks again

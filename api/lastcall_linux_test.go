@@ -1,9 +1,14 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -60,4 +65,57 @@ func TestAListenerThatOpensNoMoreKeepsWhatWasOpened(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Clients that open a connection for each request go on until they are refused. Whoever got a connection must get an
+// answer.
+func TestAShutdownAnswersEveryConnectionThatWasMade(t *testing.T) {
+	const clients, rounds, before = 16, 10, 200
+	for range rounds {
+		n := newNode(t, nil)
+		var plain net.ListenConfig
+		plain.SetMultipathTCP(false)
+		ln := must(plain.Listen(t.Context(), "tcp", "127.0.0.1:0"))
+		served := make(chan error, 1)
+		go func() { served <- n.server.Serve(ln) }()
+		var answered atomic.Int64
+		busy := make(chan struct{})
+		var asking sync.WaitGroup
+		for range clients {
+			asking.Go(func() {
+				for {
+					conn, err := net.DialTimeout("tcp", ln.Addr().String(), 500*time.Millisecond)
+					if err != nil {
+						return // nothing was sent
+					}
+					if err := askOnce(conn); err != nil {
+						t.Errorf("a connection was made, and then: %v", err)
+					}
+					if answered.Add(1) == before {
+						close(busy)
+					}
+				}
+			})
+		}
+		<-busy
+		if err := errors.Join(n.server.Shutdown(t.Context()), <-served); err != nil {
+			t.Error(err)
+		}
+		asking.Wait()
+	}
+}
+
+func askOnce(conn net.Conn) error {
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(conn, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
 }

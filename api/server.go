@@ -39,6 +39,7 @@ type Server struct {
 
 	http       http.Server
 	draining   atomic.Bool
+	stopping   atomic.Bool     // the listeners are closed
 	streams    context.Context // ends with Drain: a stream would hold up a shutdown
 	endStreams context.CancelFunc
 
@@ -95,6 +96,7 @@ func New(cfg Config, sessions Sessions, cluster Cluster) (*Server, error) {
 		ReadTimeout:                  cfg.ReadTimeout,
 		WriteTimeout:                 cfg.WriteTimeout,
 		IdleTimeout:                  cfg.IdleTimeout,
+		ConnState:                    connState,
 		MaxHeaderBytes:               maxHTTP2HeadBytes,
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: 128},
 		ErrorLog:                     slog.NewLogLogger(netHTTPLog{cfg.Logger.Handler()}, slog.LevelWarn),
@@ -124,7 +126,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		limited.guard = s.wireProblem
 		err = s.http.Serve(limited)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
+	if errors.Is(err, http.ErrServerClosed) || s.stopping.Load() && errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", ln.Addr(), err)
@@ -137,8 +139,8 @@ func (s *Server) Drain() {
 	s.endStreams()
 }
 
-// Shutdown stops listening and waits, until ctx ends, for the requests under way; then it closes what is left. No
-// connection that the kernel has opened is reset, on Linux: see lastCall.
+// Shutdown stops listening and waits, until ctx ends, for the requests under way; then it closes what is left. On Linux
+// every connection that was made is answered: see lastCall.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.lastCall(ctx)
