@@ -21,6 +21,7 @@ const maxArchives = 2
 // archives makes archives of the whole state. Each goes to a file first: to make one pins the table's pages, which a slow
 // reader would do for as long as he likes, while the table's file grows.
 type archives struct {
+	save     func(ctx context.Context, w io.Writer) (session.Index, error)
 	sessions *fsm.Sessions
 	table    *storage.Table
 	dir      string // the node's data directory
@@ -30,11 +31,20 @@ type archives struct {
 	log      *slog.Logger
 }
 
-func newArchives(cfg Config, table *storage.Table, sessions *fsm.Sessions, log *slog.Logger) *archives {
+func (s *Server) newArchives() *archives {
 	return &archives{
-		sessions: sessions, table: table, dir: cfg.DataDir, keepFree: cfg.DiskLowBytes,
-		slots: make(chan struct{}, maxArchives), restores: make(chan struct{}, 1), log: log,
+		save: s.saveState, sessions: s.sessions, table: s.table, dir: s.cfg.DataDir, keepFree: s.cfg.DiskLowBytes,
+		slots: make(chan struct{}, maxArchives), restores: make(chan struct{}, 1), log: s.log.With("component", "archives"),
 	}
+}
+
+// saveState writes an archive. To make one all is read, as in a scrub: what is found wrong ends this node.
+func (s *Server) saveState(ctx context.Context, w io.Writer) (session.Index, error) {
+	at, err := s.sessions.Save(ctx, w)
+	if errors.Is(err, fsm.ErrStateHash) || errors.Is(err, storage.ErrCorrupt) {
+		s.fail(err)
+	}
+	return at, err
 }
 
 // Save implements api.Archives.
@@ -101,7 +111,7 @@ func (a *archives) fill(ctx context.Context, kept *spooled) (err error) {
 	if kept.File, err = unnamedFile(spool); err != nil {
 		return err
 	}
-	if kept.index, err = a.sessions.Save(ctx, &measured{to: kept.File, dir: spool, keepFree: a.keepFree}); err != nil {
+	if kept.index, err = a.save(ctx, &measured{to: kept.File, dir: spool, keepFree: a.keepFree}); err != nil {
 		return err
 	}
 	if kept.size, err = kept.Seek(0, io.SeekEnd); err == nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -65,5 +67,31 @@ func TestARestoreWhoseNodeIsKilledGoesOnThroughAnother(t *testing.T) {
 		if got := n.ask("GET", "/api/sessions/current/", token, ""); got.status != http.StatusOK || got.member(t, "session", "data", "n") != float64(i) {
 			t.Fatalf("session %d on %s: %d", i, n.id, got.status)
 		}
+	}
+}
+
+// To save is to read all: what is wrong with the state is found then, is not kept as if it were whole, and ends the node.
+func TestADamagedNodeSavesNothingAndTakesItselfOutOfService(t *testing.T) {
+	c := startProcesses(t, 3)
+	c.nodes[0].create(`{"k":"` + needle + `"}`)
+	n := c.others(c.leader())[0]
+	path := filepath.Join(n.dir, tableFile)
+	var places []int64
+	c.eventually("the session is in the table's file", func() bool {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		places = inText(needle)(content)
+		return len(places) > 0
+	})
+	flipAt(t, path, places)
+	// An error of the connection is well, too: the node ends while it answers.
+	if got, err := n.request("GET", "/cluster/snapshot", "Bearer "+c.operator, ""); err == nil && got.status < 500 {
+		t.Errorf("it answers %v", got)
+	}
+	n.awaitFailure("the data of this node are damaged")
+	if got := c.others(n)[0].ask("GET", "/cluster/snapshot", "Bearer "+c.operator, ""); got.status != http.StatusOK {
+		t.Errorf("another node: %v", got.status)
 	}
 }

@@ -228,7 +228,7 @@ func (s *Server) openSchedule() error {
 		dir: s.cfg.SnapshotDir, every: s.cfg.SnapshotSchedule, keep: s.cfg.SnapshotKeep, cluster: s.machine.Public,
 		log: s.log.With("component", "archives"),
 		save: func(ctx context.Context, w io.Writer) (session.Index, error) {
-			return s.sessions.Save(ctx, &measured{to: w, dir: s.cfg.SnapshotDir, keepFree: s.cfg.DiskLowBytes})
+			return s.saveState(ctx, &measured{to: w, dir: s.cfg.SnapshotDir, keepFree: s.cfg.DiskLowBytes})
 		},
 	}
 	if err := s.registry.Register(scheduleCollector(s.schedule)); err != nil {

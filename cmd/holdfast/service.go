@@ -37,7 +37,7 @@ func (s *Server) openAPI() error {
 		cfg.Tracer = s.tracing
 	}
 	cfg.MetricsHandler = promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{})
-	cfg.Archives = newArchives(s.cfg, s.table, s.sessions, s.log.With("component", "archives"))
+	cfg.Archives = s.newArchives()
 	for _, c := range s.collectors() {
 		if err := s.registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
