@@ -194,7 +194,7 @@ func encodeAttributes(all []attribute.KeyValue) []otlpPair {
 			value := a.Value.AsBool()
 			pair.Value.Bool = &value
 		default:
-			text := a.Value.Emit()
+			text := a.Value.String()
 			pair.Value.Text = &text
 		}
 		pairs = append(pairs, pair)
