@@ -23,14 +23,13 @@ const module = "github.com/holdfastdb/holdfast/"
 // folder with all below it; within itself it may import as it likes.
 var arrows = map[string][]string{
 	"session":  nil,
-	"boltfile": nil,
-	"storage":  {"boltfile"},
+	"storage":  nil,
 	"snapshot": nil,
-	"cluster":  {"boltfile"},
+	"cluster":  nil,
 	"fsm":      {"session", "storage", "snapshot"},
 	"api":      {"session"},
 	"client":   {"session"},
-	"cmd":      {"session", "boltfile", "storage", "snapshot", "cluster", "fsm", "api", "client", "scripts"},
+	"cmd":      {"session", "storage", "snapshot", "cluster", "fsm", "api", "client", "scripts"},
 	"scripts":  {"client"},
 	"deploy":   {"scripts"},
 }

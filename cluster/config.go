@@ -86,6 +86,9 @@ type Config struct {
 	// LogCacheBytes bounds the log entries kept in memory. Default 16 MiB.
 	LogCacheBytes int64
 
+	// Walk inspects raft.db before it is opened; nil inspects nothing.
+	Walk Walk
+
 	Logger *slog.Logger
 	// Metrics receives this node's own series; nil keeps them private. See also
 	// InstallMetrics.

@@ -8,8 +8,6 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/holdfastdb/holdfast/boltfile"
 )
 
 // LogFile is the name of the log's file in the data directory.
@@ -20,34 +18,46 @@ const (
 	confBucket = "conf"
 )
 
-// inspectLogFile refuses a log whose file is not whole. It is stricter than the
+// Pages is what a Walk has found of a bbolt file.
+type Pages struct {
+	WholeMetas int      // of its two meta pages
+	Buckets    []string // in order
+}
+
+// A Walk goes over every page of a bbolt file before bbolt sees it, and calls each
+// for every pair. Damage is an error with ErrCorrupt in its chain, a file that a
+// process has open one with ErrInUse.
+type Walk func(path string, each func(bucket string, key, value []byte) error) (Pages, error)
+
+// ErrInUse: another process has the log's file open.
+var ErrInUse = errors.New("another process has the log open")
+
+// InspectLogFile refuses a log whose file is not whole. It is stricter than the
 // table's, which the log brings up again: one transaction that is missing here may
 // be an entry that was acknowledged, or a vote. A file that is not there, or that
-// was never written to, is well.
-func inspectLogFile(path string) error {
-	if stat, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || err == nil && stat.Size() == 0 {
+// was never written to, is well; a nil walk inspects nothing.
+func InspectLogFile(path string, walk Walk) error {
+	if stat, err := os.Stat(path); walk == nil || errors.Is(err, os.ErrNotExist) || err == nil && stat.Size() == 0 {
 		return nil
 	}
-	figures, err := boltfile.Check(path, func(bucket string, key, _ []byte) error {
+	pages, err := walk(path, func(bucket string, key, _ []byte) error {
 		switch {
 		case bucket == logsBucket && len(key) == 8:
 		case bucket == confBucket && slices.Contains([]string{string(keyCurrentTerm), string(keyLastVoteTerm), string(keyLastVoteCand)}, string(key)):
 		default:
-			return fmt.Errorf("a key %q in bucket %q: %w", key, bucket, boltfile.ErrDamaged)
+			return fmt.Errorf("a key %q in bucket %q: %w", key, bucket, ErrCorrupt)
 		}
 		return nil
 	})
 	switch {
-	case err != nil && boltfile.InUse(path):
+	case errors.Is(err, ErrInUse):
 		return nil // opening it will say so
-	case err != nil && errors.Is(err, boltfile.ErrDamaged):
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case err != nil:
 		return err
-	case figures.WholeMetas != 2:
+	case pages.WholeMetas != 2:
 		return fmt.Errorf("%w: one of two meta pages is damaged, and what the last write brought may be lost", ErrCorrupt)
-	case len(figures.Buckets) != 0 && !slices.Equal(figures.Buckets, []string{confBucket, logsBucket}):
-		return fmt.Errorf("%w: it holds the buckets %q", ErrCorrupt, figures.Buckets)
+	case len(pages.Buckets) != 0 && !slices.Equal(pages.Buckets, []string{confBucket, logsBucket}):
+		return fmt.Errorf("%w: it holds the buckets %q", ErrCorrupt, pages.Buckets)
 	}
 	return nil
 }

@@ -9,8 +9,6 @@ import (
 	"slices"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/holdfastdb/holdfast/boltfile"
 )
 
 // Files of this package in a data directory. The identity says whose the directory
@@ -23,7 +21,7 @@ const (
 
 // Inspect says what is damaged of this package's files in a data directory that no
 // process has open.
-func Inspect(dir string) error {
+func Inspect(dir string, walk Walk) error {
 	var faults []error
 	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if err == nil {
@@ -32,7 +30,7 @@ func Inspect(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		faults = append(faults, fmt.Errorf("%s: %w", identityFile, err))
 	}
-	if err := inspectLogFile(filepath.Join(dir, LogFile)); err != nil {
+	if err := InspectLogFile(filepath.Join(dir, LogFile), walk); err != nil {
 		faults = append(faults, fmt.Errorf("%s: %w", LogFile, err))
 	} else if err := inspectLog(dir); err != nil {
 		faults = append(faults, fmt.Errorf("%s: %w", LogFile, err))
@@ -80,16 +78,6 @@ func Voters(configuration []byte) ([]string, error) {
 	}
 	slices.Sort(voters)
 	return voters, nil
-}
-
-// Compact makes the log's file in a data directory small again: see
-// boltfile.Compact. The node must not run.
-func Compact(dir string, free func(dir string) (int64, error)) (boltfile.Result, error) {
-	path := filepath.Join(dir, LogFile)
-	if err := inspectLogFile(path); err != nil {
-		return boltfile.Result{}, fmt.Errorf("compact %s: %w", path, err)
-	}
-	return boltfile.Compact(path, free)
 }
 
 // LogFreeBytes is how many bytes of the log's file hold nothing, as of its last

@@ -168,7 +168,7 @@ func (n *Node) openParts() error {
 func (n *Node) openStores() error {
 	logs, stable := n.cfg.Logs, n.cfg.Stable
 	if logs == nil {
-		file, err := openLogFile(n.cfg.DataDir)
+		file, err := openInspected(n.cfg.DataDir, n.cfg.Walk)
 		if err != nil {
 			return err
 		}

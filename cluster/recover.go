@@ -41,12 +41,12 @@ type Recovery struct {
 }
 
 // OpenRecovery opens the log in dir, whose machine is open, and changes nothing.
-func OpenRecovery(dir string, machine Machine) (*Recovery, error) {
+func OpenRecovery(dir string, machine Machine, walk Walk) (*Recovery, error) {
 	id, err := readIdentity(dir)
 	if err != nil {
 		return nil, fmt.Errorf("this is no node's data directory: %w", err)
 	}
-	file, err := openLogFile(dir)
+	file, err := openInspected(dir, walk)
 	if err != nil {
 		return nil, err
 	}

@@ -117,10 +117,10 @@ func TestALogFileThatIsNotWholeIsRefused(t *testing.T) {
 			if err := os.WriteFile(path, harm(mustRead(t, path)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := Inspect(filepath.Join(dir, "a")); !errors.Is(err, ErrCorrupt) {
+			if err := Inspect(filepath.Join(dir, "a"), walkFile); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("Inspect: %v", err)
 			}
-			file, err := openLogFile(filepath.Join(dir, "a"))
+			file, err := openInspected(filepath.Join(dir, "a"), walkFile)
 			if err == nil {
 				_ = file.Close()
 			}

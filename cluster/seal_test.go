@@ -92,7 +92,7 @@ func TestTermAndVoteAreSealedAndReadBack(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := inspectLogFile(filepath.Join(dir, LogFile)); err != nil {
+	if err := InspectLogFile(filepath.Join(dir, LogFile), walkFile); err != nil {
 		t.Error(err)
 	}
 }

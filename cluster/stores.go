@@ -16,14 +16,20 @@ import (
 // Appends wait for that transaction, so it must stay short.
 const prefixChunk = 512
 
+// openInspected opens raft.db once a walk has found it whole.
+func openInspected(dir string, walk Walk) (*raftboltdb.BoltStore, error) {
+	path := filepath.Join(dir, LogFile)
+	if err := InspectLogFile(path, walk); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return openLogFile(dir)
+}
+
 // openLogFile opens raft.db: the map freelist that is not synced made an append
 // after a truncation 0.52 ms instead of 1.75 ms, and a large initial mapping
 // spares growth, which waits for every reader. Never NoSync, never NoGrowSync.
 func openLogFile(dir string) (*raftboltdb.BoltStore, error) {
 	path := filepath.Join(dir, LogFile)
-	if err := inspectLogFile(path); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
 	store, err := raftboltdb.New(raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{

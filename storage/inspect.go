@@ -8,7 +8,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/holdfastdb/holdfast/boltfile"
+	"github.com/holdfastdb/holdfast/storage/boltfile"
 )
 
 // inspect refuses a file whose structure is not whole, or that holds a value that

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/holdfastdb/holdfast/boltfile"
+	"github.com/holdfastdb/holdfast/storage/boltfile"
 )
 
 // Inspect says what Open would refuse the file at path for: damage to its

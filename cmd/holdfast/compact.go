@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/holdfastdb/holdfast/boltfile"
 	"github.com/holdfastdb/holdfast/cluster"
 	"github.com/holdfastdb/holdfast/storage"
+	"github.com/holdfastdb/holdfast/storage/boltfile"
 )
 
 func (p *program) compactVerb() *cobra.Command {
@@ -48,7 +48,7 @@ func (p *program) compact(cfg Config) (err error) {
 		compact func() (boltfile.Result, error)
 	}{
 		{tableFile, func() (boltfile.Result, error) { return storage.Compact(cfg.tablePath(), freeBytes) }},
-		{cluster.LogFile, func() (boltfile.Result, error) { return cluster.Compact(cfg.DataDir, freeBytes) }},
+		{cluster.LogFile, func() (boltfile.Result, error) { return compactLog(filepath.Join(cfg.DataDir, cluster.LogFile)) }},
 	} {
 		r, err := file.compact()
 		if err != nil {
@@ -95,4 +95,11 @@ func (s *Server) adviseCompaction(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func compactLog(path string) (boltfile.Result, error) {
+	if err := cluster.InspectLogFile(path, walkFile); err != nil {
+		return boltfile.Result{}, fmt.Errorf("compact %s: %w", path, err)
+	}
+	return boltfile.Compact(path, freeBytes)
 }

@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/holdfastdb/holdfast/boltfile"
 	"github.com/holdfastdb/holdfast/cluster"
+	"github.com/holdfastdb/holdfast/storage/boltfile"
 )
 
 // errDirInUse is returned for a data directory in which another process works.

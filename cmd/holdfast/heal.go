@@ -93,7 +93,7 @@ func (h *healing) diagnose() (string, error) {
 	if m != nil {
 		return m.Reason, nil
 	}
-	err = errors.Join(storage.Inspect(filepath.Join(h.dir, tableFile)), cluster.Inspect(h.dir))
+	err = errors.Join(storage.Inspect(filepath.Join(h.dir, tableFile)), cluster.Inspect(h.dir, walkFile))
 	switch {
 	case err == nil:
 		return "", nil
@@ -147,7 +147,7 @@ func without(ids []string, id string) []string {
 // files are what a damaged node forgets. An identity goes only if it is damaged itself: the next start writes it anew.
 func (h *healing) files() []string {
 	files := []string{tableFile, tableFile + ".import", cluster.LogFile, cluster.SpoolDir}
-	if errors.Is(cluster.Inspect(h.dir), cluster.ErrIdentity) {
+	if errors.Is(cluster.Inspect(h.dir, walkFile), cluster.ErrIdentity) {
 		files = append(files, cluster.IdentityFile)
 	}
 	return files

@@ -43,7 +43,7 @@ func (p *program) recoverNode(dir, confirm string) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := cluster.OpenRecovery(dir, machine)
+	r, err := cluster.OpenRecovery(dir, machine, walkFile)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func (s *Server) openNode() (err error) {
 	cfg.HTTPAddr = s.cfg.reachableHTTP(s.http.Addr())
 	cfg.KeysDigest, cfg.Disk, cfg.OnDrain = s.credentials.digest, s.diskRoom, func() { close(s.drainAsked) }
 	cfg.PolicyDigest = s.cfg.policyDigest()
-	cfg.Logger, cfg.Metrics = s.log, s.registry
+	cfg.Logger, cfg.Metrics, cfg.Walk = s.log, s.registry, walkFile
 	if s.tracing != nil {
 		cfg.Tracer = clusterTracing{s.tracing.tracer}
 	}
