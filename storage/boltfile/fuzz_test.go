@@ -9,7 +9,7 @@ import (
 
 // FuzzCheck walks files with some bytes anywhere in place of what was written.
 func FuzzCheck(f *testing.F) {
-	golden, err := os.ReadFile(filepath.Join("..", "storage", "testdata", "v1.db"))
+	golden, err := os.ReadFile(filepath.Join("..", "testdata", "v1.db"))
 	if err != nil {
 		f.Fatal(err)
 	}
