@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,7 +17,9 @@ import (
 type followers struct {
 	mu    sync.Mutex
 	known map[string]follower
-	began time.Time // of this leader's term
+	// admitted is which data directories were let in under which ids in this term.
+	admitted map[string]uint64
+	began    time.Time // of this leader's term
 	// withheld are whom an operator has demoted in this term: a question that was
 	// on its way then still says that its node wants a vote.
 	withheld map[string]bool
@@ -61,7 +64,7 @@ const maxLag = 1000
 func (f *followers) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.known = make(map[string]follower)
+	f.known, f.admitted = make(map[string]follower), make(map[string]uint64)
 	f.withheld = nil
 	f.began = time.Now()
 }
@@ -160,11 +163,39 @@ func (f *followers) split(voters []string, self string, index uint64) (agree, di
 	return agree, differ
 }
 
+var errReplaced = errors.New("another process has joined under its id meanwhile, from another data directory")
+
+// admit remembers which data directory a node id was given to in this term.
+func (f *followers) admit(id string, store uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.admitted == nil {
+		f.admitted = make(map[string]uint64)
+	}
+	f.admitted[id] = store
+}
+
+// replaced says that a node id was given to another data directory than the one
+// that asks: a process that was paused, say, came back after its id had been
+// taken over. It must not go on, for both would vote under one name.
+func (f *followers) replaced(id string, store uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	owner := f.admitted[id]
+	return owner != 0 && owner != store
+}
+
 // serveAsk is the leader's end of a question: a proof, and what the leader
 // thinks of the one who asked.
 func (n *Node) serveAsk(ctx context.Context, from string, q askBody) (askAnswer, error) {
 	if !n.Leading() {
 		return askAnswer{}, errNotExecuted
+	}
+	if n.followers.replaced(from, q.store) {
+		if n.refused.tell(from, errReplaced) {
+			n.log.Warn("a node was told to stop", "node", from, "error", errReplaced)
+		}
+		return askAnswer{verdict: verdictRemoved}, nil
 	}
 	one := n.followers.hear(from, q, n.mark.applied(), &n.hashes, n.cfg.scaled(time.Second))
 	a := askAnswer{verdict: n.judge(from, one)}

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 )
 
 const (
@@ -28,6 +31,9 @@ type identity struct {
 	// NonVoter: an operator has demoted this node, and it is not to be given a
 	// vote until one promotes it.
 	NonVoter bool `json:"non_voter,omitempty"`
+	// Store was drawn when the directory was made, 16 hex digits: it tells two
+	// directories of one node id apart. One of an older release has none.
+	Store string `json:"store,omitempty"`
 	// Keys are the names of all valid keys as this node last knew them, and
 	// Pending the one of them that was installed and has not been the first yet.
 	Keys    []string `json:"keys,omitempty"`
@@ -68,7 +74,7 @@ func claim(dir, nodeID string, keys []string) (identity, error) {
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, identityFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		id := identity{Format: identityFormat, NodeID: nodeID, Cluster: keys[0], Keys: keys}
+		id := identity{Format: identityFormat, NodeID: nodeID, Cluster: keys[0], Keys: keys, Store: drawStore()}
 		return id, writeIdentity(dir, id)
 	}
 	if err != nil {
@@ -90,6 +96,21 @@ func claim(dir, nodeID string, keys []string) (identity, error) {
 		return found, nil
 	}
 	return next, writeIdentity(dir, next)
+}
+
+func drawStore() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// store is Store as a number, 0 for none.
+func (id identity) store() uint64 {
+	n, err := strconv.ParseUint(id.Store, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // readIdentity reads what claim has checked.

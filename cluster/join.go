@@ -30,7 +30,7 @@ func (n *Node) join(ctx context.Context, reports []report) error {
 			n.stop(err)
 			return err
 		}
-		if _, err := n.call(ctx, r.Leader, methodJoin, encodeLevel(known)); err != nil {
+		if _, err := n.call(ctx, r.Leader, methodJoin, appendKnown(nil, known, n.store)); err != nil {
 			refusal = fmt.Errorf("join through %s: %w", r.Leader, err)
 			continue
 		}
@@ -43,7 +43,7 @@ func (n *Node) join(ctx context.Context, reports []report) error {
 }
 
 // serveJoin is the leader's end of join.
-func (n *Node) serveJoin(ctx context.Context, from string, level uint16) error {
+func (n *Node) serveJoin(ctx context.Context, from string, level uint16, store uint64) error {
 	if !n.Leading() {
 		return errNotExecuted
 	}
@@ -51,7 +51,7 @@ func (n *Node) serveJoin(ctx context.Context, from string, level uint16) error {
 		return err
 	}
 	defer n.joining.pass()
-	err := n.admit(ctx, from, level)
+	err := n.admit(ctx, from, level, store)
 	if err != nil && n.refused.tell(from, err) {
 		n.log.Warn("refused a node that asked to join", "node", from, "error", err)
 	}
@@ -61,7 +61,7 @@ func (n *Node) serveJoin(ctx context.Context, from string, level uint16) error {
 // admit forgets whatever the node was and adds it as a non-voter. Only then does
 // the node open its Raft transport, so the node that answers to this id never
 // votes by what it has forgotten. The caller has its turn in n.joining.
-func (n *Node) admit(ctx context.Context, from string, level uint16) error {
+func (n *Node) admit(ctx context.Context, from string, level uint16, store uint64) error {
 	if from == n.cfg.NodeID {
 		return errors.New("a leader cannot join itself")
 	}
@@ -87,6 +87,7 @@ func (n *Node) admit(ctx context.Context, from string, level uint16) error {
 		return fmt.Errorf("add %s: %w", from, err)
 	}
 	n.followers.drop(from)
+	n.followers.admit(from, store)
 	n.refused.forget(from)
 	n.log.Info("added a node as a non-voter", "node", from)
 	return nil

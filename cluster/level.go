@@ -12,7 +12,19 @@ import (
 // firstLevel is what releases know that announce no level.
 const firstLevel = 1
 
-func encodeLevel(level uint16) []byte { return binary.BigEndian.AppendUint16(nil, level) }
+// appendKnown is how a join and a question end: the level that a node knows and
+// the number of its data directory.
+func appendKnown(b []byte, level uint16, store uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint16(b, level), store)
+}
+
+// decodeStore reads what follows the level, 0 where it is left out.
+func decodeStore(b []byte) uint64 {
+	if len(b) < 2+8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b[2:])
+}
 
 // decodeLevel reads the end of a message that releases before levels leave out.
 func decodeLevel(b []byte) uint16 {

@@ -329,7 +329,7 @@ func TestASecondNodeOfALiveIDIsRefusedAndTheFirstKeepsItsVote(t *testing.T) {
 		alive := s.others(leader.id)[0]
 		s.mustSet(leader, "k", "v")
 		for range 3 {
-			err := leader.node.serveJoin(s.t.Context(), alive.id, firstLevel)
+			err := leader.node.serveJoin(s.t.Context(), alive.id, firstLevel, 1)
 			if err == nil || !strings.Contains(err.Error(), "alive") {
 				t.Fatalf("joined a second time: %v", err)
 			}

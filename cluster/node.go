@@ -67,6 +67,7 @@ type Node struct {
 	refused    refusals
 	// nonVoter: an operator has taken this node's vote; see identity.go.
 	nonVoter atomic.Bool
+	store    uint64 // of this data directory
 	// wellSince is since when this node has been fresh without a break.
 	wellSince  atomic.Pointer[time.Time]
 	draining   atomic.Bool
@@ -143,6 +144,7 @@ func (n *Node) openParts() error {
 		return err
 	}
 	n.nonVoter.Store(id.NonVoter)
+	n.store = id.store()
 	if err := n.openStores(); err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (n *Node) dispatch(ctx context.Context, from string, method uint8, body []b
 	case methodStatus:
 		return json.Marshal(n.report())
 	case methodJoin:
-		return nil, n.serveJoin(ctx, from, decodeLevel(body))
+		return nil, n.serveJoin(ctx, from, decodeLevel(body), decodeStore(body))
 	case methodForm:
 		return nil, n.serveForm(from, body)
 	case methodKeys:
@@ -216,13 +216,14 @@ type askBody struct {
 	hash      uint64
 	wantsVote bool
 	level     uint16 // the highest feature level that it knows
+	store     uint64 // of its data directory; 0: it does not say
 }
 
 // askSize is that of the first release; the level follows.
 const askSize = 3*8 + 1
 
 func (q askBody) encode() []byte {
-	b := make([]byte, 0, askSize+2)
+	b := make([]byte, 0, askSize+2+8)
 	for _, v := range []uint64{q.applied, q.hashIndex, q.hash} {
 		b = binary.BigEndian.AppendUint64(b, v)
 	}
@@ -230,7 +231,7 @@ func (q askBody) encode() []byte {
 	if q.wantsVote {
 		vote = 1
 	}
-	return binary.BigEndian.AppendUint16(append(b, vote), q.level)
+	return appendKnown(append(b, vote), q.level, q.store)
 }
 
 // decodeAsk takes longer messages too: a newer node may say more.
@@ -244,6 +245,7 @@ func decodeAsk(b []byte) (askBody, error) {
 		hash:      binary.BigEndian.Uint64(b[16:]),
 		wantsVote: b[24] == 1,
 		level:     decodeLevel(b[askSize:]),
+		store:     decodeStore(b[askSize:]),
 	}, nil
 }
 
@@ -282,7 +284,7 @@ func decodeAnswer(b []byte) (askAnswer, error) {
 func (n *Node) callAsk(ctx context.Context, leader string) (proof, error) {
 	index, hash := n.machine.Hash()
 	_, level := n.machine.Level()
-	q := askBody{applied: n.mark.applied(), hashIndex: index, hash: hash, wantsVote: n.wantsVote(), level: level}
+	q := askBody{applied: n.mark.applied(), hashIndex: index, hash: hash, wantsVote: n.wantsVote(), level: level, store: n.store}
 	b, err := n.call(ctx, leader, methodAsk, q.encode())
 	if err != nil {
 		return proof{}, err

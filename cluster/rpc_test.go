@@ -25,7 +25,7 @@ func TestMessagesComeBackAsTheyWere(t *testing.T) {
 	if diff := cmp.Diff(results, got, compareAttempts); diff != "" {
 		t.Error(diff)
 	}
-	q := askBody{applied: 1, hashIndex: 2, hash: 3, wantsVote: true, level: 7}
+	q := askBody{applied: 1, hashIndex: 2, hash: 3, wantsVote: true, level: 7, store: 9}
 	if back, err := decodeAsk(q.encode()); err != nil || back != q {
 		t.Errorf("%+v, %v", back, err)
 	}

@@ -274,3 +274,34 @@ func TestANodeOfALowerLevelIsRefusedAndOneOfAnEqualIsNot(t *testing.T) {
 		s.eventually(5*time.Second, "a member is silent", func() bool { return leader.node.MemberLevel() == 0 })
 	})
 }
+
+func TestAProcessWhoseIDWasTakenOverIsToldToStop(t *testing.T) {
+	simulate(t, 3, nil, func(s *sim) {
+		leader := s.leader()
+		one := s.others(leader.id)[0]
+		s.kill(one.id)
+		s.wipe(one.id)
+		s.start(one.id)
+		s.eventually(20*time.Second, "the second directory has the id", func() bool {
+			return one.node.Ready() == nil && s.isVoter(one.id)()
+		})
+		ask := func(store uint64) byte {
+			t.Helper()
+			a, err := leader.node.serveAsk(s.t.Context(), one.id, askBody{applied: leader.node.mark.applied(), store: store})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.verdict
+		}
+		if ask(one.node.store+1)&verdictRemoved == 0 {
+			t.Error("the first goes on")
+		}
+		if ask(one.node.store) != 0 {
+			t.Error("the second is told to stop")
+		}
+		s.mustSet(one, "k", "v")
+		// A later leader knows nothing of it, and takes whom it finds.
+		s.mustChange(one, Change{Verb: VerbTransfer, ID: one.id})
+		s.mustSet(leader, "k", "w")
+	})
+}
