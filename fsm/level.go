@@ -77,3 +77,16 @@ func (s *Sessions) raiseLevel(ctx context.Context) error {
 	s.cfg.Logger.Info("feature level raised", "from", reached, "to", common)
 	return nil
 }
+
+// reach is the level that the cluster has reached. A node that has not applied a
+// level yet asks, before it says that there is none.
+func (s *Sessions) reach(ctx context.Context, level uint16) (reached uint16, err error) {
+	if reached, _ = s.machine.Level(); reached >= level {
+		return reached, nil
+	}
+	if _, err = s.log.Read(ctx, 0, true); err != nil {
+		return 0, AsSession(err)
+	}
+	reached, _ = s.machine.Level()
+	return reached, nil
+}

@@ -90,3 +90,19 @@ func TestACommandThatRaisesTheLevelTooFarStopsTheNode(t *testing.T) {
 	}()
 	m.machine.Apply(index+1, term, stamp, [][]byte{command})
 }
+
+func TestANodeThatIsBehindAsksForTheLevelBeforeItRefuses(t *testing.T) {
+	l := newTestLog(t, 2)
+	leader, behind := l.members[0], l.members[1]
+	behind.behind = true
+	l.memberLevel = levelOperated
+	if err := leader.raiseLevel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if reached, _ := behind.machine.Level(); reached != levelFirst {
+		t.Fatalf("it is at level %d already", reached)
+	}
+	if reached, err := behind.reach(t.Context(), levelOperated); err != nil || reached != levelOperated {
+		t.Errorf("level %d, %v", reached, err)
+	}
+}

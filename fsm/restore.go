@@ -49,7 +49,11 @@ func (s *Sessions) Restore(ctx context.Context, archive io.ReadSeeker, keep stri
 	if !ok {
 		return Restored{}, session.ErrInvalidRequest.With("the parameter sessions must be all or none")
 	}
-	if reached, _ := s.machine.Level(); reached < cmdRestore.level() {
+	reached, err := s.reach(ctx, cmdRestore.level())
+	if err != nil {
+		return Restored{}, err
+	}
+	if reached < cmdRestore.level() {
 		return Restored{}, session.ErrInvalidRequest.With(
 			"the cluster is at feature level %d, and a restore needs %d: every member must run a release that knows it", reached, cmdRestore.level())
 	}
