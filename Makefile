@@ -26,10 +26,11 @@ keys: build ## make the keys that the Procfile's nodes share
 	@test -e $(KEYS)/cluster.key || bin/holdfast cluster-key create --out $(KEYS)/cluster.key
 	@test -e $(KEYS)/keys.json || bin/holdfast keys create --keys-file $(KEYS)/keys.json --role operator --name procfile
 
+# Three packages at a time, also on two cores: tests of real processes wait more than they work.
 .PHONY: test
 test: ## install what tests need (scripts/ci-packages), and run every test with the race detector
 	@if scripts/ci-packages; then export HOLDFAST_TOOLS=required; fi; \
-	$(GO) test -race -timeout 12m ./... || exit; \
+	$(GO) test -race -p 3 -timeout 12m ./... || exit; \
 	test -n "$$HOLDFAST_TOOLS" || echo "make test: some checks were left out: see NOT INSTALLED above" >&2
 
 .PHONY: lint
