@@ -113,7 +113,11 @@ func fakeNode(id, expiries string, leads *atomic.Bool) http.Handler {
 		fmt.Fprint(w, "# TYPE go_memstats_heap_inuse_bytes gauge\ngo_memstats_heap_inuse_bytes 1.048576e+08\n")
 	})
 	mux.HandleFunc("GET /cluster/snapshot", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "archive") })
-	mux.HandleFunc("GET /cluster/status", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"feature_level":2}`) })
+	mux.HandleFunc("GET /cluster/status", func(w http.ResponseWriter, _ *http.Request) {
+		// A fourth node has its vote once it was started: there is its log then.
+		_, err := os.Stat(filepath.Join(filepath.Dir(expiries), "n4.log"))
+		fmt.Fprintf(w, `{"feature_level":2,"members":[{"id":"n4","voter":%[1]t,"healthy":%[1]t}]}`, err == nil)
+	})
 	mux.HandleFunc("GET /api/stats/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"sessions":1,"expired":%d}`, expired(expiries))
 	})
