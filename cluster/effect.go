@@ -98,7 +98,7 @@ func (s *Status) plan(c Change) (Effect, error) {
 	switch c.Verb {
 	case VerbPromote:
 		e.Changed = !m.Voter || m.Demoted // a demotion may have stopped half-way
-		err = s.planPromotion(m, &after)
+		err = planPromotion(m, &after)
 	case VerbDemote:
 		e.Changed = m.Voter || !m.Demoted
 		err = planDemotion(m, &after)
@@ -124,7 +124,7 @@ func (s *Status) plan(c Change) (Effect, error) {
 	return e, err
 }
 
-func (s *Status) planPromotion(m Member, after *tally) error {
+func planPromotion(m Member, after *tally) error {
 	switch {
 	case m.Voter:
 		return nil

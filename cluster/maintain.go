@@ -81,7 +81,7 @@ func Voters(configuration []byte) ([]string, error) {
 }
 
 // LogFreeBytes is how many bytes of the log's file hold nothing, as of its last
-// write: later writes fill them, and Compact gives them back.
+// write: later writes fill them, and a compaction of the stopped node gives them back.
 func (n *Node) LogFreeBytes() int64 {
 	if n.logFile == nil {
 		return 0
